@@ -1,0 +1,136 @@
+"""One Settings object: every knob of the product, read from the environment (prefix TWIN_) or a `.env` file.
+
+Nothing else reads the environment. docs/settings.md is generated from the descriptions below by
+`python -m twin_core.settings`, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The product's settings. Defaults run everything on one machine, bound to localhost."""
+
+    model_config = SettingsConfigDict(env_prefix="TWIN_", env_file=".env", extra="ignore", frozen=True)
+
+    # Where state lives
+    home: Path = Field(Path(".twin"), description="Folder of all local state: database, logs, files, secrets.")
+    files: Path | None = Field(None, description="Folder for dataset files, adapters and reports. Default: HOME/files.")
+
+    # Stores
+    database_url: SecretStr | None = Field(
+        None,
+        description="Postgres with pgvector, as an owner of the database: postgresql://user:password@host/twin. "
+        "Unset: an embedded Postgres under HOME.",
+    )
+    dagster_database_url: SecretStr | None = Field(
+        None, description="Dagster's own database. Default: `dagster` on the same server."
+    )
+    mlflow_database_url: SecretStr | None = Field(
+        None, description="MLflow's own database. Default: `mlflow` on the same server."
+    )
+    mongo_url: SecretStr | None = Field(
+        None, description="MongoDB for raw documents: mongodb://host/database. Unset: Postgres JSONB."
+    )
+    postgres_port: int = Field(5471, description="Port of the embedded Postgres, 127.0.0.1 only.")
+    postgres_shared_buffers: str = Field("512MB", description="shared_buffers of the embedded Postgres.")
+    postgres_max_connections: int = Field(120, description="max_connections of the embedded Postgres.")
+
+    # Services
+    host: str = Field("127.0.0.1", description="Address that every service binds to.")
+    api_port: int = Field(8420, description="Port of the REST API and the web page.")
+    dagster_port: int = Field(3470, description="Port of the Dagster UI.")
+    dagster_code_port: int = Field(4266, description="Port of Dagster's gRPC code server.")
+    mlflow_port: int = Field(5470, description="Port of the MLflow server.")
+    llm_port: int = Field(8471, description="Port of the local LLM server.")
+
+    # Models
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2",
+        description="Any sentence-transformers id or folder. The default comes with the package, offline.",
+    )
+    embedding_batch_tokens: int = Field(16_384, description="Token budget of one embedding batch, padding included.")
+    embedding_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the processor or GPU computes in it, else float32."
+    )
+    base_model: str = Field(
+        "stand-in",
+        description="Hugging Face id or folder of the base model. `stand-in`: a tiny model trained on the spot, "
+        "proof of the wiring and not of the writing.",
+    )
+    llm_url: str | None = Field(
+        None,
+        description="Base URL of an OpenAI-compatible chat server (TGI, vLLM, ...), without /v1. Unset: the local one.",
+    )
+    llm_engine: Literal["tgi", "vllm", "transformers", "openai"] = Field(
+        "transformers", description="What answers at LLM_URL; decides how an adapter is named in a request."
+    )
+    llm_model: str | None = Field(None, description="Model name sent to the engine. Default: by engine.")
+    llm_api_key: SecretStr | None = Field(None, description="Bearer token for the LLM server, where it wants one.")
+    llm_connect_seconds: float = Field(3.0, description="Longest wait for a connection to the LLM server.")
+    llm_first_token_seconds: float = Field(60.0, description="Longest wait for the first token.")
+    llm_idle_seconds: float = Field(20.0, description="Longest silence between two tokens.")
+    llm_max_tokens: int = Field(700, description="Longest answer, in tokens, unless the request says less.")
+
+    # Collection
+    contact: str = Field("", description="Mail address or URL put into the crawler's user agent.")
+    crawl_requests_per_second: float = Field(2.0, description="Requests per second and host, at most.")
+    crawl_max_bytes: int = Field(10_000_000, description="Largest response that is read, in bytes.")
+    crawl_timeout_seconds: float = Field(20.0, description="Longest time for one request, redirects included.")
+    crawl_max_pages: int = Field(2_000, description="Most pages of one site per run.")
+    crawl_allow_hosts: list[str] = Field(
+        default_factory=list,
+        description='JSON list of hosts, `host` or `host:port`, that may be fetched although their address is '
+        'internal, such as ["127.0.0.1:8899"].',
+    )
+    max_file_bytes: int = Field(10_000_000, description="Largest file of a folder or repository that is read.")
+
+    # Retrieval
+    search_dense_candidates: int = Field(100, description="Candidates of the dense leg.")
+    search_lexical_candidates: int = Field(100, description="Candidates of the lexical leg.")
+    search_exact_below: int = Field(15_000, description="Rows matching author and filters below which the scan is exact.")
+    context_passages: int = Field(6, description="Passages put into a prompt.")
+
+    # Security
+    role_secret: SecretStr | None = Field(
+        None, description="Secret from which the passwords of the database roles are derived. Default: HOME/secrets."
+    )
+    alert_url: SecretStr | None = Field(None, description="Webhook that receives failure alerts as JSON. Unset: log only.")
+
+    @property
+    def files_folder(self) -> Path:
+        """Folder of dataset files, adapters and reports."""
+        return self.files or self.home / "files"
+
+    @property
+    def llm_base_url(self) -> str:
+        """Base URL of the chat server, with `/v1`."""
+        base = self.llm_url or f"http://{self.host}:{self.llm_port}"
+        return base.rstrip("/") + "/v1"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once. Tests build their own `Settings(...)` and pass it on."""
+    return Settings()
+
+
+def as_markdown() -> str:
+    """Every setting once, as the Markdown table of docs/settings.md."""
+    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    for name, info in Settings.model_fields.items():
+        default = info.get_default(call_default_factory=True)
+        shown = "" if default is None or default == "" else f"`{default}`"
+        rows.append(f"| `TWIN_{name.upper()}` | {shown} | {info.description} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print("# Settings\n\nGenerated by `python -m twin_core.settings`; edit the descriptions there.\n")
+    print(as_markdown(), end="")

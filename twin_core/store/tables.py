@@ -1,0 +1,310 @@
+"""The tables as SQLAlchemy Core objects, for queries written in Python.
+
+The truth about the schema is `migrations/`; a test compares the two. Constraints, policies and functions are
+there only, because nothing here creates anything.
+"""
+
+from __future__ import annotations
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData()
+
+
+def _table(name: str, *columns: Column[object]) -> Table:
+    schema, plain = name.split(".")
+    return Table(plain, metadata, *columns, schema=schema)
+
+
+def _column(name: str, kind: object, *, key: bool = False, null: bool = False) -> Column[object]:
+    return Column(name, kind, primary_key=key, nullable=null)  # type: ignore[call-overload, no-any-return]
+
+
+_Time = DateTime(timezone=True)
+_Json = JSONB()
+
+authors = _table(
+    "warehouse.authors",
+    _column("id", Uuid(), key=True),
+    _column("slug", Text()),
+    _column("name", Text()),
+    _column("language", Text()),
+    _column("tombstone_salt", Text()),
+    _column("created_at", _Time),
+)
+
+sources = _table(
+    "warehouse.sources",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("platform", Text()),
+    _column("locator", Text()),
+    _column("schedule", Text(), null=True),
+    _column("options", _Json),
+    _column("consent_claimed_by", Text()),
+    _column("consent_proof", Text()),
+    _column("consent_at", _Time),
+    _column("next_run_at", _Time, null=True),
+    _column("last_success_at", _Time, null=True),
+    _column("paused", Boolean()),
+    _column("created_at", _Time),
+)
+
+collect_runs = _table(
+    "warehouse.collect_runs",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("source_id", Uuid()),
+    _column("started_at", _Time),
+    _column("finished_at", _Time, null=True),
+    *(_column(name, Integer()) for name in ("fetched", "unchanged", "skipped", "failed", "deleted")),
+    _column("own_count", Integer(), null=True),
+    _column("seconds", Double(), null=True),
+    _column("error", Text(), null=True),
+)
+
+ledger = _table(
+    "warehouse.ledger",
+    _column("run_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("source_id", Uuid()),
+    _column("native_id", Text(), key=True),
+    _column("location", Text()),
+    _column("outcome", Text()),
+    _column("reason", Text(), null=True),
+    _column("document_id", Uuid(), null=True),
+    _column("at", _Time),
+)
+
+documents = _table(
+    "warehouse.documents",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("source_id", Uuid()),
+    _column("category", Text()),
+    _column("state", Text()),
+    _column("head_revision_id", Uuid()),
+    _column("content_hash", Text()),
+    _column("merged_into", Uuid(), null=True),
+    _column("created_at", _Time),
+    _column("updated_at", _Time),
+)
+
+revisions = _table(
+    "warehouse.revisions",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("source_id", Uuid()),
+    _column("native_id", Text()),
+    _column("content_hash", Text()),
+    _column("fetched_at", _Time),
+)
+
+document_locations = _table(
+    "warehouse.document_locations",
+    _column("author_id", Uuid()),
+    _column("source_id", Uuid(), key=True),
+    _column("native_id", Text(), key=True),
+    _column("document_id", Uuid()),
+    _column("revision_id", Uuid()),
+    _column("location", Text()),
+    _column("content_hash", Text()),
+    _column("validators", _Json),
+    _column("state", Text()),
+    _column("mints", Integer()),
+    _column("first_seen_at", _Time),
+    _column("last_seen_at", _Time),
+)
+
+raw_documents = _table(
+    "warehouse.raw_documents",
+    _column("revision_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("raw", _Json),
+)
+
+tombstones = _table(
+    "warehouse.tombstones",
+    _column("author_id", Uuid(), key=True),
+    _column("hash", Text(), key=True),
+    _column("kind", Text()),
+    _column("forgotten_at", _Time),
+)
+
+forget_requests = _table(
+    "warehouse.forget_requests",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("document_ids", ARRAY(Uuid())),
+    _column("state", Text()),
+    _column("receipt", _Json, null=True),
+    _column("requested_at", _Time),
+    _column("finished_at", _Time, null=True),
+)
+
+cleaned_documents = _table(
+    "features.cleaned_documents",
+    _column("revision_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("source_id", Uuid()),
+    _column("category", Text()),
+    _column("title", Text()),
+    _column("text", Text()),
+    _column("text_hash", Text()),
+    _column("language", Text()),
+    _column("words", Integer()),
+    _column("location", Text()),
+    _column("written_at", _Time, null=True),
+    _column("metadata", _Json),
+    _column("signature", LargeBinary(), null=True),
+    _column("cluster_id", Uuid()),
+    _column("stage_version", Text()),
+    _column("cleaned_at", _Time),
+)
+
+chunked_documents = _table(
+    "features.chunked_documents",
+    _column("document_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("revision_id", Uuid()),
+    _column("input_hash", Text()),
+    _column("stage_version", Text()),
+    _column("chunks", Integer()),
+    _column("chunked_at", _Time),
+)
+
+chunks = _table(
+    "features.chunks",
+    _column("id", Uuid(), key=True),
+    _column("key", BigInteger()),
+    _column("author_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("revision_id", Uuid()),
+    _column("category", Text()),
+    _column("ordinal", Integer()),
+    _column("text", Text()),
+    _column("context", Text()),
+    _column("start_at", Integer()),
+    _column("end_at", Integer()),
+    _column("tokens", Integer()),
+    _column("embed_hash", Text()),
+    _column("search_config", Text()),
+    _column("lexemes", Integer()),
+)
+
+postings = _table(
+    "features.postings",
+    _column("author_id", Uuid()),
+    _column("lexeme", Text()),
+    _column("chunk_key", BigInteger()),
+    _column("tf", SmallInteger()),
+    _column("len", Integer()),
+)
+
+lexical_totals = _table(
+    "features.lexical_totals",
+    _column("author_id", Uuid(), key=True),
+    _column("chunks", BigInteger()),
+    _column("lexemes", BigInteger()),
+)
+
+embedding_models = _table(
+    "features.embedding_models",
+    _column("id", Text(), key=True),
+    _column("dimension", Integer()),
+    _column("serving", Boolean()),
+    _column("created_at", _Time),
+)
+
+embeddings = _table(
+    "features.embeddings",
+    _column("author_id", Uuid()),
+    _column("chunk_id", Uuid(), key=True),
+    _column("model_id", Text(), key=True),
+    _column("embed_hash", Text()),
+    _column("embedding", HALFVEC()),
+)
+
+failures = _table(
+    "features.failures",
+    _column("author_id", Uuid()),
+    _column("stage", Text(), key=True),
+    _column("document_id", Uuid(), key=True),
+    _column("input_hash", Text()),
+    _column("stage_version", Text()),
+    _column("reason", Text()),
+    _column("failed_at", _Time),
+)
+
+maintenance = _table(
+    "features.maintenance",
+    _column("id", BigInteger(), key=True),
+    _column("author_id", Uuid(), null=True),
+    _column("action", Text()),
+    _column("detail", Text()),
+    _column("seconds", Double()),
+    _column("at", _Time),
+)
+
+api_keys = _table(
+    "serving.api_keys",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("name", Text()),
+    _column("key_hash", Text()),
+    _column("prefix", Text()),
+    _column("scopes", ARRAY(Text())),
+    _column("created_at", _Time),
+    _column("expires_at", _Time, null=True),
+    _column("revoked_at", _Time, null=True),
+)
+
+sql_roles = _table("serving.sql_roles", _column("role_name", Text(), key=True), _column("author_id", Uuid()))
+
+traces = _table(
+    "serving.traces",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("at", _Time),
+    _column("question", Text()),
+    _column("answer", Text()),
+    _column("outcome", Text()),
+    _column("prompt_version", Text()),
+    _column("model", Text(), null=True),
+    _column("timings", _Json),
+    _column("usage", _Json),
+    _column("error", Text(), null=True),
+)
+
+trace_passages = _table(
+    "serving.trace_passages",
+    _column("trace_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("label", Integer(), key=True),
+    _column("chunk_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("revision_id", Uuid()),
+    _column("start_at", Integer()),
+    _column("end_at", Integer()),
+    _column("text", Text()),
+    _column("score", Double()),
+    _column("cited", Boolean()),
+)

@@ -1,0 +1,113 @@
+"""The main text of a web page, as Markdown, with what the page says of itself.
+
+Extraction is trafilatura's; this module only asks it the same way everywhere, so that the hash a collector takes
+and the text the cleaner stores come from the same call. Fetching and decoding are elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+_HTML_TAG = re.compile(r"<html[^>]*?\blang\s*=\s*[\"']?\s*([A-Za-z]{2,3})", re.IGNORECASE)
+_META_TIME = re.compile(
+    r"""<meta[^>]+(?:property|name|itemprop)\s*=\s*["']?(?:article:published_time|datePublished|dc\.date(?:\.issued)?)["']?"""
+    r"""[^>]*?\bcontent\s*=\s*["']([^"']{8,40})["']""",
+    re.IGNORECASE,
+)
+_TIME_TAG = re.compile(
+    r"""<time[^>]*class\s*=\s*["'][^"']*dt-published[^"']*["'][^>]*datetime\s*=\s*["']([^"']{8,40})""", re.IGNORECASE
+)
+# Left in, an empty page would be "saved" by the extractor's fallback with its menu for a text.
+_FURNITURE = ["//nav", "//footer", "//body/header[following-sibling::main or following-sibling::article]"]
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """What a page gave. `markdown` is empty when the page has no body worth the name."""
+
+    title: str | None
+    markdown: str
+    written_at: datetime | None
+    language: str | None
+    """ISO 639-1 code stated by the page, or None."""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """What the page states: author, description, sitename, canonical (URL), tags. Absent keys were not stated."""
+
+
+def main_text(html: str, url: str | None) -> Extracted:
+    """Title, main text as Markdown, date and language of a page; navigation, comments, links and images left out.
+
+    `written_at` comes from what the page states (meta, JSON-LD, `<time>`), never from a guess over its text; a date
+    without a time is midnight UTC. Never raises on broken HTML: what cannot be read gives an empty `markdown`.
+    """
+    from trafilatura.core import bare_extraction
+
+    found = bare_extraction(
+        html,
+        url=url,
+        with_metadata=True,
+        include_comments=False,
+        include_formatting=True,
+        include_links=False,
+        include_images=False,
+        include_tables=True,
+        prune_xpath=_FURNITURE,
+        date_extraction_params={"extensive_search": False, "original_date": True, "max_date": _tomorrow()},
+    )
+    language = _HTML_TAG.search(html[:5000])
+    if found is None or isinstance(found, dict):
+        return Extracted(
+            title=_plain_title(html),
+            markdown="",
+            written_at=_written_at(html, None),
+            language=language.group(1).lower() if language else None,
+        )
+    stated = {
+        "author": found.author,
+        "description": found.description,
+        "sitename": found.sitename,
+        "canonical": found.url,
+        "tags": list(found.tags or ()),
+    }
+    return Extracted(
+        title=(found.title or "").strip() or _plain_title(html),
+        markdown=_BLANK_LINES.sub("\n\n", (found.text or "").strip()),
+        written_at=_written_at(html, found.date),
+        language=language.group(1).lower() if language else None,
+        metadata={key: value for key, value in stated.items() if value},
+    )
+
+
+def _plain_title(html: str) -> str | None:
+    from html import unescape
+
+    found = re.search(r"<title[^>]*>([^<]{1,500})</title", html[:100_000], re.IGNORECASE)
+    return " ".join(unescape(found.group(1)).split()) or None if found else None
+
+
+def _tomorrow() -> str:
+    from datetime import timedelta
+
+    return (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
+
+
+def _written_at(html: str, day: str | None) -> datetime | None:
+    for pattern in (_META_TIME, _TIME_TAG):
+        found = pattern.search(html)
+        if found:
+            moment = _moment(found.group(1))
+            if moment:
+                return moment
+    return _moment(day) if day else None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,47 @@
+"""How retrieved and asked text is put into a prompt: as labelled data that cannot pass for anything else.
+
+Retrieved text may hold instructions, our own delimiters, or the control tokens of a model family, which a tokenizer
+would take for real. What is changed here is changed in the prompt alone: citations show the original.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from twin_core.records import Passage
+
+# `<passage-1>`, `</ PASSAGE ...`, also with the full-width bracket: nothing quoted may open or close a quotation.
+_DELIMITER = re.compile(r"[<＜﹤]\s*(?=[/／]?\s*passage)", re.IGNORECASE)
+# <|im_start|>, <|eot_id|>, <｜User｜>: the shape that Llama, Qwen, SmolLM, Phi and DeepSeek give their control tokens.
+_PIPED = re.compile(r"<([|｜][^<>|｜\n]{1,40}[|｜])>")
+# Llama 2, Mistral, Gemma.
+_NAMED = re.compile(
+    r"<(/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|turn))>|\[(/?(?:INST|AVAILABLE_TOOLS|TOOL_CALLS))\]"
+)
+# A line that looks like another labelled passage or another turn.
+_LABEL_LINE = re.compile(r"^(\s*)\[(\d{1,3})\](?=\s)", re.MULTILINE)
+# Control characters but tab and newline, and the marks that reorder or hide text.
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+
+
+def harmless(text: str) -> str:
+    """The text with everything that could pass for a delimiter, a control token or a label made visibly different."""
+    text = _INVISIBLE.sub("", text)
+    text = _DELIMITER.sub("‹", text)
+    text = _PIPED.sub(r"‹\1›", text)
+    text = _NAMED.sub(lambda found: f"‹{found[1]}›" if found[1] else f"({found[2]})", text)
+    return _LABEL_LINE.sub(r"\1(\2)", text)
+
+
+def labelled(passages: Sequence[Passage]) -> str:
+    """The passages as the answer templates quote them, labelled from 1 in this order."""
+    return "\n\n".join(_quoted(label, passage) for label, passage in enumerate(passages, start=1))
+
+
+def _quoted(label: int, passage: Passage) -> str:
+    date = f", {passage.written_at:%Y-%m-%d}" if passage.written_at else ""
+    where = harmless(f"{passage.title} ({passage.category}{date}, {passage.location})").replace("\n", " ")
+    return f"[{label}] {where}\n<passage-{label}>\n{harmless(passage.text).strip()}\n</passage-{label}>"

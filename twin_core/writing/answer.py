@@ -1,0 +1,295 @@
+"""A question in, an answer with its sources out: retrieve, pack, ask the language model, cite, record.
+
+`stream_answer` is what the API runs and `answer` the same for a caller that waits; both always say which passages the
+answer rests on. When no language model answers, they are the answer, and it says so. The prompt's words are in
+`prompts/`, the wire in `models/chat.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import UUID, uuid4
+
+from twin_core import prompts
+from twin_core.errors import InvalidInput
+from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage
+from twin_core.prompts.quoting import harmless, labelled
+from twin_core.records import Author, Passage, SearchFilters
+from twin_core.retrieval.search import search
+from twin_core.settings import Settings
+from twin_core.store.database import Database
+from twin_core.store.traces import Trace, TraceOutcome, TracePassage, record_trace
+from twin_core.writing.citations import Citation, citations
+from twin_core.writing.packing import answer_tokens, counter, pack, recent
+
+_LANGUAGES = {
+    "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ja": "Japanese",
+    "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sv": "Swedish", "zh": "Chinese",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """First event: the passages the answer will rest on. None is marked as cited yet."""
+
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the answer's text, in order."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Last event: the whole answer, as it was recorded."""
+
+    trace_id: UUID
+    question: str
+    text: str
+    outcome: TraceOutcome
+    """`answered`; `retrieval_only` when no model wrote it; `failed` when it broke off; `interrupted` by the asker."""
+    finish_reason: str
+    citations: tuple[Citation, ...]
+    model: str | None
+    prompt_version: str
+    usage: Usage | None
+    timings: dict[str, float]
+    """Seconds from the start: search, first_token, total."""
+    error: str | None = None
+    """What was wrong with the language model, in words for the person who runs it."""
+
+
+Event = Retrieved | Piece | Answer
+
+
+@dataclass(slots=True)
+class _Draft:
+    author: Author
+    question: str
+    began: float = field(default_factory=monotonic)
+    passages: list[Passage] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    outcome: TraceOutcome = "interrupted"  # until it ended otherwise
+    prompt_version: str = ""
+    end: End | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def written(self) -> str:
+        return "".join(self.parts)
+
+    def mark(self, name: str) -> None:
+        self.timings.setdefault(name, round(monotonic() - self.began, 4))
+
+    def finished(self) -> Answer:
+        self.mark("total")
+        # In a retrieval-only answer every passage is shown, none is cited by a writer.
+        text = self.written if self.outcome != "retrieval_only" else ""
+        return Answer(
+            trace_id=uuid4(),
+            question=self.question,
+            text=self.written,
+            outcome=self.outcome,
+            finish_reason=self.end.reason if self.end else "error" if self.outcome == "failed" else "stop",
+            citations=tuple(citations(self.passages, text)),
+            model=self.end.model if self.end else None,
+            prompt_version=self.prompt_version,
+            usage=self.end.usage if self.end else None,
+            timings=self.timings,
+            error=self.error,
+        )
+
+
+async def stream_answer(
+    database: Database,
+    author: Author,
+    question: str,
+    *,
+    settings: Settings,
+    chat: ChatClient | None = None,
+    history: Sequence[Message] = (),
+    filters: SearchFilters | None = None,
+    limit: int | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+) -> AsyncGenerator[Event]:
+    """Answer from the author's own passages, as it is written: Retrieved, Pieces, then the Answer that was recorded.
+
+    `history` is the conversation before the question; `limit` the most passages (default: the setting). Reads and
+    writes under row-level security as this author. Closing the generator cancels the generation and records what
+    there is as interrupted. Raises InvalidInput for an empty question or one that leaves no room for passages, and
+    ServiceUnavailable when the database does not answer; a language model that does not answer is no exception.
+    """
+    question = question.strip()
+    if not question:
+        raise InvalidInput("There is no question. Write one.")
+    draft = _Draft(author=author, question=question)
+    found = await asyncio.to_thread(
+        search,
+        database,
+        author.id,
+        question,
+        settings=settings,
+        filters=filters or SearchFilters(),
+        limit=limit or settings.context_passages,
+        as_author=True,
+    )
+    draft.mark("search")
+    async with AsyncExitStack() as stack:
+        client = chat or await stack.enter_async_context(ChatClient(settings))
+        messages = _pieces(
+            draft, client, found, settings=settings, history=history, max_tokens=max_tokens, temperature=temperature
+        )
+        pieces = await stack.enter_async_context(aclosing(messages))
+        final: Answer | None = None
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            if draft.prompt_version:
+                final = draft.finished()
+                # Shielded: the asker may be gone, and what was written for them is recorded all the same.
+                await asyncio.shield(asyncio.to_thread(_record, database, author, final))
+    assert final is not None
+    yield final
+
+
+def answer(
+    database: Database,
+    author: Author,
+    question: str,
+    *,
+    settings: Settings,
+    limit: int | None = None,
+    filters: SearchFilters | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Answer:
+    """`stream_answer` for a caller without an event loop: returns the Answer, shows each event to `on_event`."""
+
+    async def run() -> Answer:
+        async with aclosing(
+            stream_answer(database, author, question, settings=settings, limit=limit, filters=filters)
+        ) as events:
+            async for event in events:
+                if on_event is not None:
+                    on_event(event)
+                if isinstance(event, Answer):
+                    return event
+        raise AssertionError("a stream ends with its answer")
+
+    return asyncio.run(run())
+
+
+async def _pieces(
+    draft: _Draft,
+    client: ChatClient,
+    found: Sequence[Passage],
+    *,
+    settings: Settings,
+    history: Sequence[Message],
+    max_tokens: int | None,
+    temperature: float | None,
+) -> AsyncGenerator[Retrieved | Piece]:
+    if not found:
+        nothing = prompts.load(prompts.NOTHING_FOUND)
+        draft.prompt_version, draft.outcome = nothing.version, "retrieval_only"
+        yield Retrieved(())
+        yield _wrote(draft, nothing.fill("text", author=draft.author.name))
+        return
+    length = answer_tokens(settings, max_tokens)
+    messages = await asyncio.to_thread(_prompt, draft, found, settings, history, length)
+    yield Retrieved(tuple(citations(draft.passages)))
+    try:
+        async with aclosing(client.stream(messages, max_tokens=length, temperature=temperature)) as tokens:
+            async for token in tokens:
+                if isinstance(token, End):
+                    draft.end = token
+                else:
+                    draft.mark("first_token")
+                    yield _wrote(draft, token.text)
+    except (ChatError, InvalidInput) as error:
+        draft.error = str(error)
+        draft.outcome = "failed"
+    else:
+        draft.outcome = "answered"
+    if not draft.written.strip():
+        draft.error = draft.error or "The language model ended without a word."
+        draft.parts.clear()
+        draft.outcome, draft.end = "retrieval_only", None
+        only = prompts.load(prompts.RETRIEVAL_ONLY)
+        draft.prompt_version = only.version
+        yield _wrote(draft, only.fill("text", author=draft.author.name, passages=_listed(draft.passages)))
+
+
+def _prompt(
+    draft: _Draft, found: Sequence[Passage], settings: Settings, history: Sequence[Message], length: int
+) -> list[Message]:
+    template = prompts.load(prompts.ANSWER)
+    count = counter(settings)
+    language = _LANGUAGES.get(draft.author.language, f"the language `{draft.author.language}`")
+    system = template.fill("system", author=harmless(draft.author.name), language=language)
+    question = harmless(draft.question)
+    before = [
+        Message(role=turn.role, content=harmless(turn.content))
+        for turn in recent(history, settings=settings, count=count)
+    ]
+    frame = [system, question, *(turn.content for turn in before)]
+    draft.passages = pack(found, settings=settings, frame=frame, answer=length, count=count)
+    if not draft.passages:
+        raise InvalidInput("The question is too long: it leaves the language model no room for passages. Shorten it.")
+    draft.prompt_version = template.version
+    user = template.fill("user", passages=labelled(draft.passages), question=question)
+    return [Message(role="system", content=system), *before, Message(role="user", content=user)]
+
+
+def _wrote(draft: _Draft, text: str) -> Piece:
+    draft.parts.append(text)
+    return Piece(text)
+
+
+def _listed(passages: Sequence[Passage]) -> str:
+    return "\n\n".join(
+        f"[{label}] **{passage.title}** ({passage.location})\n\n"
+        + "\n".join(f"> {line}".rstrip() for line in passage.text.strip().splitlines())
+        for label, passage in enumerate(passages, start=1)
+    )
+
+
+def _record(database: Database, author: Author, final: Answer) -> None:
+    usage = final.usage
+    trace = Trace(
+        id=final.trace_id,
+        author_id=author.id,
+        question=final.question,
+        answer=final.text,
+        outcome=final.outcome,
+        prompt_version=final.prompt_version,
+        model=final.model,
+        timings=final.timings,
+        usage={"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens} if usage else {},
+        error=final.error,
+        passages=[
+            TracePassage(
+                label=one.label,
+                chunk_id=one.chunk_id,
+                document_id=one.document_id,
+                revision_id=one.revision_id,
+                start=one.start,
+                end=one.end,
+                text=one.text,
+                score=one.score,
+                cited=one.cited,
+            )
+            for one in final.citations
+        ],
+    )
+    with database.as_author(author.id) as conn:
+        record_trace(conn, trace)

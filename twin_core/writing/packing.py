@@ -1,0 +1,99 @@
+"""What goes into a prompt: as many of the best passages as the model's window has room for, with the answer.
+
+Token counts are exact where the model is a folder on this machine and its tokenizer can be read, else estimated on
+the safe side. What a prompt says is in `prompts/`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from twin_core.models.chat import Message
+from twin_core.models.local_server import context_window, local_folder
+from twin_core.records import Passage
+from twin_core.settings import Settings
+
+Count = Callable[[str], int]
+
+CHARACTERS_PER_TOKEN = 3
+"""English prose has about 4.2 and code about 3.2 characters per token in current vocabularies; less is safe."""
+ANSWER_SHARE = 4
+"""The answer may take a quarter of a small window; the passages are what it is made from."""
+TEMPLATE_TOKENS = 64
+"""What the model's chat template adds around the messages."""
+LABEL_TOKENS = 24
+"""What the quotation adds around a passage, besides its title and location."""
+SMALLEST_CUT = 200
+"""Characters: a passage cut shorter than this says nothing."""
+
+
+def counter(settings: Settings) -> Count:
+    """How many tokens a text is to the model that will read it."""
+    folder = local_folder(settings)
+    if folder is not None and (folder / "tokenizer.json").is_file() and importlib.util.find_spec("tokenizers"):
+        return _exact(folder.resolve())
+    return lambda text: len(text.encode()) // CHARACTERS_PER_TOKEN + 1
+
+
+def answer_tokens(settings: Settings, asked: int | None = None) -> int:
+    """The longest answer, in tokens: what was asked for, within the setting and a quarter of the model's window."""
+    most = min(settings.llm_max_tokens, context_window(settings) // ANSWER_SHARE)
+    return most if asked is None else max(1, min(asked, most))
+
+
+def pack(
+    passages: Sequence[Passage], *, settings: Settings, frame: Sequence[str], answer: int, count: Count
+) -> list[Passage]:
+    """The first passages that fit beside `frame` (all other text of the prompt) and `answer` tokens, best first.
+
+    One that does not fit is left out and a shorter one after it may still go in. When not even the first fits, it is
+    cut at its end, so that `text == document.text[start:end]` still holds. Empty when there is no room at all.
+    """
+    room = context_window(settings) - answer - TEMPLATE_TOKENS - sum(count(text) for text in frame)
+    chosen: list[Passage] = []
+    left = room
+    for passage in passages:
+        cost = _cost(passage, count)
+        if cost <= left:
+            chosen.append(passage)
+            left -= cost
+    if not chosen and passages:
+        return _cut(passages[0], room, count)
+    return chosen
+
+
+def recent(history: Sequence[Message], *, settings: Settings, count: Count) -> list[Message]:
+    """The last turns of a conversation that fit a quarter of the window, in order."""
+    left = context_window(settings) // ANSWER_SHARE
+    kept: list[Message] = []
+    for message in reversed(history):
+        left -= count(message.content) + 8
+        if left < 0:
+            break
+        kept.append(message)
+    return kept[::-1]
+
+
+def _cost(passage: Passage, count: Count) -> int:
+    return count(passage.text) + count(passage.title) + count(passage.location) + LABEL_TOKENS
+
+
+def _cut(passage: Passage, room: int, count: Count) -> list[Passage]:
+    text = passage.text
+    while _cost(replace(passage, text=text), count) > room:
+        text = text[: len(text) * 3 // 4].rstrip()
+        if len(text) < SMALLEST_CUT:
+            return []
+    return [replace(passage, text=text, end=passage.start + len(text))]
+
+
+@lru_cache(maxsize=2)
+def _exact(folder: Path) -> Count:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

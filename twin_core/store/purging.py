@@ -1,0 +1,207 @@
+"""What forgetting does in Postgres: which documents go together, and each table's count and purge.
+
+The order of the tables is the order of deletion: a document's own row goes last, so that a saga that was interrupted
+still finds what is left to do. Other stores and the saga itself are in `forgetting.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+_OF = "document_id = ANY(CAST(:ids AS uuid[]))"
+_CHUNKS = f"SELECT {{}} FROM features.chunks WHERE {_OF}"
+_LOCATED = f"(source_id, native_id) IN (SELECT source_id, native_id FROM warehouse.document_locations WHERE {_OF})"
+
+TABLES: Mapping[str, tuple[str, str]] = {
+    # What people read: table and condition. A trace goes whole: its answer rests on the passages.
+    "traces": ("serving.traces", f"id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
+    "postings": ("features.postings", f"chunk_key IN ({_CHUNKS.format('key')})"),
+    "embeddings": ("features.embeddings", f"chunk_id IN ({_CHUNKS.format('id')})"),
+    "chunks": ("features.chunks", _OF),
+    "chunked documents": ("features.chunked_documents", _OF),
+    "cleaned documents": ("features.cleaned_documents", _OF),
+    "stage failures": ("features.failures", _OF),
+    "ledger": ("warehouse.ledger", f"({_OF} OR {_LOCATED})"),
+    "locations": ("warehouse.document_locations", _OF),
+    "revisions": ("warehouse.revisions", _OF),
+    "documents": ("warehouse.documents", "id = ANY(CAST(:ids AS uuid[]))"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """By what forgotten documents would be known if they came back."""
+
+    items: list[tuple[UUID, str, str]]
+    """(source id, native id, location) of every location."""
+    places: list[tuple[UUID, str, str]]
+    """Of those, the ones whose place no document that stays is found at: several items may share one address."""
+    contents: list[str]
+    """Content hashes of every revision that is not the text of a document that stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetRequest:
+    """A row of `warehouse.forget_requests`."""
+
+    id: UUID
+    author_id: UUID
+    document_ids: list[UUID]
+    state: str
+    receipt: dict[str, dict[str, int]] | None
+
+
+def going_together(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> list[UUID]:
+    """The documents with all that would keep their text: what was merged into them, and what says the very same.
+
+    Ids that are not the author's are left out.
+    """
+    rows = conn.execute(
+        text("""
+            WITH named AS (
+                SELECT coalesce(merged_into, id) AS id FROM warehouse.documents
+                 WHERE author_id = :author AND id = ANY(CAST(:ids AS uuid[]))
+            ), same AS (
+                SELECT id FROM named UNION
+                SELECT d.id FROM warehouse.documents d
+                  JOIN warehouse.documents n ON n.id IN (SELECT id FROM named) AND n.content_hash = d.content_hash
+                 WHERE d.author_id = :author AND d.state <> 'merged'
+            )
+            SELECT id FROM same UNION
+            SELECT id FROM warehouse.documents WHERE merged_into IN (SELECT id FROM same) ORDER BY id
+        """),
+        {"author": author_id, "ids": list(document_ids)},
+    )
+    return list(rows.scalars())
+
+
+def traits(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> Traits:
+    """Places and texts of these documents, except what a document that stays has too."""
+    values = {"author": author_id, "ids": list(document_ids)}
+    located = conn.execute(
+        text(f"""
+            SELECT l.source_id, l.native_id, l.location, EXISTS
+                   (SELECT FROM warehouse.document_locations o WHERE o.author_id = :author AND o.location = l.location
+                       AND o.state = 'live' AND o.document_id <> ALL(CAST(:ids AS uuid[]))) AS shared
+              FROM warehouse.document_locations l WHERE l.author_id = :author AND l.{_OF}
+        """),
+        values,
+    ).all()
+    contents = conn.execute(
+        text(f"""
+            SELECT DISTINCT r.content_hash FROM warehouse.revisions r
+             WHERE r.author_id = :author AND r.{_OF} AND NOT EXISTS
+                   (SELECT FROM warehouse.documents d WHERE d.author_id = :author AND d.content_hash = r.content_hash
+                       AND d.state = 'live' AND d.id <> ALL(CAST(:ids AS uuid[])))
+        """),
+        values,
+    )
+    return Traits(
+        items=[(row.source_id, row.native_id, row.location) for row in located],
+        places=[(row.source_id, row.native_id, row.location) for row in located if not row.shared],
+        contents=list(contents.scalars()),
+    )
+
+
+def count_rows(conn: Connection, name: str, document_ids: Sequence[UUID]) -> int:
+    """Rows of these documents in one of TABLES."""
+    table, condition = TABLES[name]
+    found = conn.execute(text(f"SELECT count(*) FROM {table} WHERE {condition}"), {"ids": list(document_ids)})
+    return int(found.scalar_one())
+
+
+def purge_rows(conn: Connection, name: str, document_ids: Sequence[UUID]) -> int:
+    """Delete the rows of these documents from one of TABLES. Returns how many went."""
+    table, condition = TABLES[name]
+    gone = conn.execute(text(f"DELETE FROM {table} WHERE {condition}"), {"ids": list(document_ids)}).rowcount
+    return int(gone)
+
+
+def recount_lexemes(conn: Connection, author_id: UUID) -> None:
+    """Bring the author's collection totals, which BM25 divides by, back in line with the chunks that are left."""
+    conn.execute(
+        text("""
+            UPDATE features.lexical_totals t
+               SET (chunks, lexemes) = (SELECT count(*), coalesce(sum(c.lexemes), 0) FROM features.chunks c
+                                         WHERE c.author_id = t.author_id)
+             WHERE t.author_id = :author
+        """),
+        {"author": author_id},
+    )
+
+
+def sources_of(conn: Connection, document_ids: Sequence[UUID], platform: str) -> list[UUID]:
+    """The sources of a platform in which these documents were found."""
+    rows = conn.execute(
+        text(f"""
+            SELECT DISTINCT s.id FROM warehouse.sources s
+            WHERE s.platform = :platform AND (s.id IN (SELECT source_id FROM warehouse.document_locations WHERE {_OF})
+                  OR s.id IN (SELECT source_id FROM warehouse.revisions WHERE {_OF}))
+            ORDER BY s.id
+        """),
+        {"ids": list(document_ids), "platform": platform},
+    )
+    return list(rows.scalars())
+
+
+def request_forgetting(conn: Connection, *, request_id: UUID, author_id: UUID, document_ids: Sequence[UUID]) -> None:
+    """Record that these documents are to be forgotten."""
+    conn.execute(
+        text("""
+            INSERT INTO warehouse.forget_requests (id, author_id, document_ids)
+            VALUES (:id, :author, CAST(:ids AS uuid[]))
+        """),
+        {"id": request_id, "author": author_id, "ids": list(document_ids)},
+    )
+
+
+def open_requests(conn: Connection, author_id: UUID) -> list[ForgetRequest]:
+    """The author's requests that are not done, oldest first."""
+    rows = conn.execute(
+        text("""
+            SELECT id, author_id, document_ids, state, receipt FROM warehouse.forget_requests
+             WHERE author_id = :author AND state = 'requested' ORDER BY requested_at, id
+        """),
+        {"author": author_id},
+    )
+    return [ForgetRequest(**row) for row in rows.mappings()]
+
+
+def note_extent(conn: Connection, request_id: UUID, document_ids: Sequence[UUID], before: Mapping[str, int]) -> None:
+    """Note what a request reaches and how much there was, once: a resumed saga finds less."""
+    receipt = {name: {"before": count} for name, count in before.items()}
+    conn.execute(
+        text("""
+            UPDATE warehouse.forget_requests
+               SET document_ids = CAST(:ids AS uuid[]), receipt = CAST(:receipt AS jsonb) WHERE id = :id
+        """),
+        {"id": request_id, "ids": list(document_ids), "receipt": json.dumps(receipt)},
+    )
+
+
+def close_request(conn: Connection, request_id: UUID, receipt: Mapping[str, Mapping[str, int]]) -> None:
+    """The request is done, with its receipt."""
+    conn.execute(
+        text("""
+            UPDATE warehouse.forget_requests
+               SET state = 'done', finished_at = now(), receipt = CAST(:receipt AS jsonb) WHERE id = :id
+        """),
+        {"id": request_id, "receipt": json.dumps({name: dict(counts) for name, counts in receipt.items()})},
+    )
+
+
+def living_traits(conn: Connection, author_id: UUID) -> list[tuple[UUID, UUID, str, str, str]]:
+    """(document, source, native id, location, content hash) of every location: what tombstones are replayed against."""
+    rows = conn.execute(
+        text("""
+            SELECT document_id, source_id, native_id, location, content_hash FROM warehouse.document_locations
+             WHERE author_id = :author
+        """),
+        {"author": author_id},
+    )
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]

@@ -119,6 +119,8 @@ class Failed:
     native_id: str
     location: str
     reason: str
+    validators: Mapping[str, str] = field(default_factory=dict)
+    """What the next run must know of this one, such as a first 404. Empty: what is stored stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

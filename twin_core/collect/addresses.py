@@ -106,7 +106,7 @@ def addresses_of(host: str, port: int, *, allow: Collection[str], resolve: Resol
         if reason is not None:
             raise Refused(
                 f"{host} leads to {text}, which is {reason}: only public addresses are fetched. If this host is yours, "
-                f'allow it: TWIN_CRAWL_ALLOW_HOSTS=\'["{host}:{port}"]\'.'
+                f"allow it: TWIN_CRAWL_ALLOW_HOSTS='[\"{host}:{port}\"]'."
             )
     return found
 

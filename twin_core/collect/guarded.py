@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpcore2
 import httpx2
@@ -89,7 +89,7 @@ class GuardedClient:
             trust_env=False,  # a proxy would resolve the name by itself, behind the guard's back
         )
 
-    def __enter__(self) -> GuardedClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -106,7 +106,7 @@ class GuardedClient:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        before: Callable[[str], None] = lambda url: None,
+        before: Callable[[str], None] | None = None,
     ) -> Response:
         """Fetch a URL, following redirects. `before` is called with each URL that is about to be requested.
 
@@ -119,7 +119,8 @@ class GuardedClient:
                 host_and_port(url)
             except InvalidInput as error:
                 raise Refused(str(error)) from error
-            before(url)  # may wait for its turn, which is not the server's time
+            if before is not None:
+                before(url)  # may wait for its turn, which is not the server's time
             started = self._clock()
             self._backend.deadline = started + left
             answer, following = self._once(url, headers or {})
@@ -153,9 +154,7 @@ class GuardedClient:
     def _body(self, answer: httpx2.Response) -> bytes:
         limit = self._settings.crawl_max_bytes
         stated = answer.headers.get("content-length", "")
-        too_large = FetchFailed(
-            f"{answer.url} is larger than {limit:,} bytes (TWIN_CRAWL_MAX_BYTES).", transient=False
-        )
+        too_large = FetchFailed(f"{answer.url} is larger than {limit:,} bytes (TWIN_CRAWL_MAX_BYTES).", transient=False)
         if stated.isdigit() and int(stated) > limit:
             raise too_large
         parts: list[bytes] = []
@@ -232,9 +231,7 @@ def remaining(deadline: float, clock: Callable[[], float], timeout: float | None
 class _TimedStream(httpcore2.NetworkStream):
     """A connection that a server cannot keep alive for ever by sending one byte at a time."""
 
-    def __init__(
-        self, stream: httpcore2.NetworkStream, backend: _PinningBackend, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, backend: _PinningBackend, clock: Callable[[], float]) -> None:
         self._stream = stream
         self._backend = backend
         self._clock = clock

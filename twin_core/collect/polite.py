@@ -25,7 +25,6 @@ LONGEST_WAIT_SECONDS = 120.0
 # Three attempts ride out a restart; more would turn an outage into a queue.
 _ATTEMPTS = 3
 _ROBOTS_MOST_BYTES = 512_000  # RFC 9309: at least 500 KiB must be read, the rest may be ignored
-_ASK_LATER = frozenset({429, 503})
 
 
 class RobotsForbid(Refused):
@@ -166,18 +165,19 @@ class PoliteClient:
             ):
                 with attempt:
                     answer = self._client.get(url, headers=headers, before=before)
-                    if answer.status in _ASK_LATER or answer.status >= 500:
-                        self._note(answer)
-                        raise _AskAgain(answer)
+                    self._raise_to_ask_again(answer)
                     return answer
         except _AskAgain as error:
             return error.answer
         raise AssertionError("the retries ended without an answer")
 
-    def _note(self, answer: Response) -> None:
+    def _raise_to_ask_again(self, answer: Response) -> None:
+        if answer.status != 429 and answer.status < 500:
+            return
         seconds = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
         if seconds is not None:
             self._bucket(answer.url).close(self._clock() + seconds)
+        raise _AskAgain(answer)
 
     def _rules(self, url: str) -> Protego | None:
         """The host's rules; None when they exist and cannot be had, which forbids everything (RFC 9309, 2.3.1.4)."""

@@ -14,7 +14,16 @@ from email.utils import parsedate_to_datetime
 _LONGEST = 2_000
 _MOST_VALUES = 100
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_FORMATS = ("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%Y-%m-%d %H:%M:%S %z")
+_FORMATS = (
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d.%m.%Y",
+    "%B %d, %Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%d %b %Y",
+    "%Y-%m-%d %H:%M:%S %z",
+)
 _DAY_WITH_HYPHENS = re.compile(r"(?<!\d)(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\d)")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from twin_core.collect import reading
 from twin_core.collect.registry import Options
-from twin_core.collect.rules import Rules, matches, read_rules
+from twin_core.collect.rules import Rules, read_rules
 from twin_core.errors import InvalidInput, SourceUnavailable
 from twin_core.records import Category, Failed, Found, Item, Known, Listed, Skipped, Source, Unchanged
 from twin_core.settings import Settings
@@ -33,7 +33,7 @@ class FolderCollector:
 
     platform = "folder"
 
-    def check(self, locator: str, options: Options, settings: Settings) -> str:
+    def check(self, locator: str, options: Options, settings: Settings) -> str:  # noqa: ARG002 - the protocol's
         """The folder's absolute path. Raises InvalidInput when it is missing, a file, or unreadable."""
         read_rules(options)
         if not locator.strip() or "\0" in locator:
@@ -59,8 +59,9 @@ class FolderCollector:
                 f"{len(known)} documents from it are stored. Nothing was deleted. If it was emptied on purpose, leave "
                 f"one readable note in it or forget the documents; otherwise put the files back."
             )
+        files = _Files(root, rules, settings.max_file_bytes)
         for path in paths:
-            yield _item(root, path, rules, known.get(_name(path)), listing, settings)
+            yield files.item(path, known.get(_name(path)))
         yield from listing.failed
         if not listing.failed:
             yield Listed(own_count=len(paths))
@@ -77,7 +78,6 @@ class _Listing:
         self.rules = rules
         self.failed: list[Failed] = []
         self.bare = True
-        self.templates = _template_folder(root)
         if not root.is_dir():
             raise SourceUnavailable(
                 f"There is no folder {root} any more. Nothing was deleted. Put it back or mount its drive; if it has "
@@ -90,7 +90,7 @@ class _Listing:
         for folder, folders, files in os.walk(self.root, onerror=self._unlisted):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NEVER_OWN)
             self.bare = self.bare and not files
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            links = [name for name in folders if Path(folder, name).is_symlink()]
             for name in (*files, *links):
                 path = Path(folder, name).relative_to(self.root).as_posix()
                 if not name.startswith(".") and self._wanted(path, name, is_folder=name in links):
@@ -118,83 +118,97 @@ class _Listing:
         )
 
 
-def _template_folder(root: Path) -> str | None:
-    """Where an Obsidian vault keeps its templates; None for a folder that is no vault."""
+def _template_folders(root: Path) -> tuple[str, ...]:
+    """Where an Obsidian vault keeps its templates; nothing for a folder that is no vault."""
     vault = root / ".obsidian"
     if not vault.is_dir():
-        return None
+        return ()
     try:
-        stated = json.loads((vault / "templates.json").read_text("utf-8")).get("folder")
-    except (OSError, ValueError, AttributeError):
-        stated = None
-    return str(stated).strip("/") if stated else "[Tt]emplates"
+        stated = str(json.loads((vault / "templates.json").read_text("utf-8"))["folder"]).strip("/")
+    except (OSError, ValueError, LookupError, TypeError):
+        stated = ""
+    return (f"{stated}/",) if stated else ("templates/", "Templates/", "_templates/")
 
 
-def _item(root: Path, path: str, rules: Rules, before: Known | None, listing: _Listing, settings: Settings) -> Item:
-    native_id = _name(path)
-    file = root / path
-    location = _name(str(file))
+class _Files:
+    """Reads the files of one folder under one set of rules."""
 
-    def skipped(reason: str, *, withdrawn: bool = False) -> Skipped:
-        return Skipped(native_id=native_id, location=location, reason=reason, withdrawn=withdrawn)
+    def __init__(self, root: Path, rules: Rules, limit: int) -> None:
+        self.root = root
+        self.inside = root.resolve()
+        self.rules = rules
+        self.limit = limit
+        self.templates = _template_folders(root)
 
-    if native_id != path:
-        return Failed(native_id=native_id, location=location, reason="its name is not UTF-8: rename the file")
-    if listing.templates and _in_templates(listing.templates, path):
-        return skipped("a template of the vault")
-    try:
-        if file.is_symlink() and not file.resolve(strict=True).is_relative_to(root.resolve()):
-            return skipped("a symbolic link that leads out of the folder")
+    def item(self, path: str, before: Known | None) -> Item:
+        """What becomes of the file at this relative path."""
+        native_id, location = _name(path), _name(str(self.root / path))
+        if native_id != path:
+            return Failed(native_id=native_id, location=location, reason="its name is not UTF-8: rename the file")
+        try:
+            why = self._why_not(path)
+            if why is not None:
+                return Skipped(native_id=native_id, location=location, reason=why)
+            stamp = self._stamp((self.root / path).stat())
+            if "mtime_ns" in stamp and before is not None and stamp.items() <= before.validators.items():
+                return Unchanged(native_id=native_id, validators=stamp)
+            body = _bytes_of(self.root / path, self.limit)
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            return Failed(native_id=native_id, location=location, reason=f"cannot be read: {reason}")
+        return self._read(body, native_id, before, stamp)
+
+    def _why_not(self, path: str) -> str | None:
+        """Why a file is not taken by its place and kind; None when it is."""
+        file = self.root / path
+        if path.startswith(self.templates):
+            return "a template of the vault"
+        if file.is_symlink() and not file.resolve(strict=True).is_relative_to(self.inside):
+            return "a symbolic link that leads out of the folder"
         about = file.stat()
         if stat.S_ISDIR(about.st_mode):
-            return skipped("a symbolic link to a folder: its files are taken where they are")
+            return "a symbolic link to a folder: its files are taken where they are"
         if not stat.S_ISREG(about.st_mode):
-            return skipped("not a regular file")
-        if about.st_size > settings.max_file_bytes:
-            limit = f"{settings.max_file_bytes:,} bytes (TWIN_MAX_FILE_BYTES)"
-            return skipped(f"larger than {limit}: {about.st_size:,}")
-        stamp = {"rules": f"{_READ_AS}-{rules.fingerprint}", "size": str(about.st_size)}
+            return "not a regular file"
+        if about.st_size > self.limit:
+            return f"larger than {self.limit:,} bytes (TWIN_MAX_FILE_BYTES): {about.st_size:,}"
+        return None
+
+    def _stamp(self, about: os.stat_result) -> dict[str, str]:
+        stamp = {"rules": f"{_READ_AS}-{self.rules.fingerprint}", "size": str(about.st_size)}
         if time.time_ns() - about.st_mtime_ns > _SETTLED_NS:
             stamp["mtime_ns"] = str(about.st_mtime_ns)
-            if before is not None and stamp.items() <= before.validators.items():
-                return Unchanged(native_id=native_id, validators=stamp)
-        body = _bytes_of(file, settings.max_file_bytes)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return Failed(native_id=native_id, location=location, reason=f"cannot be read: {reason}")
-    return _read(body, native_id, location, rules, before, stamp)
+        return stamp
 
-
-def _read(
-    body: bytes, native_id: str, location: str, rules: Rules, before: Known | None, stamp: Mapping[str, str]
-) -> Item:
-    media_type = reading.media_type_of(native_id)
-    ruled = rules.category_of(native_id)
-    try:
-        if ruled == Category.CODE:
-            read = reading.read_code(body, native_id)
-        else:
-            read = reading.read(body, native_id, media_type)
-    except reading.Draft as error:
-        return Skipped(native_id=native_id, location=location, reason=str(error), withdrawn=True)
-    except reading.EmptyText as error:
-        return Skipped(native_id=native_id, location=location, reason=str(error))
-    except InvalidInput as error:
-        return Failed(native_id=native_id, location=location, reason=str(error))
-    if before is not None and before.content_hash == read.content_hash:
-        return Unchanged(native_id=native_id, validators=stamp)
-    return Found(
-        native_id=native_id,
-        location=location,
-        category=read.category or ruled or Category.ARTICLE,
-        media_type=media_type,
-        body=body,
-        content_hash=read.content_hash,
-        title=read.title,
-        written_at=read.written_at,
-        metadata=read.metadata,
-        validators=stamp,
-    )
+    def _read(self, body: bytes, path: str, before: Known | None, stamp: Mapping[str, str]) -> Item:
+        location = str(self.root / path)
+        media_type = reading.media_type_of(path)
+        ruled = self.rules.category_of(path)
+        try:
+            if ruled == Category.CODE:
+                read = reading.read_code(body, path)
+            else:
+                read = reading.read(body, path, media_type)
+        except reading.Draft as error:
+            return Skipped(native_id=path, location=location, reason=str(error), withdrawn=True)
+        except reading.EmptyText as error:
+            return Skipped(native_id=path, location=location, reason=str(error))
+        except InvalidInput as error:
+            return Failed(native_id=path, location=location, reason=str(error))
+        if before is not None and before.content_hash == read.content_hash:
+            return Unchanged(native_id=path, validators=stamp)
+        return Found(
+            native_id=path,
+            location=location,
+            category=read.category or ruled or Category.ARTICLE,
+            media_type=media_type,
+            body=body,
+            content_hash=read.content_hash,
+            title=read.title,
+            written_at=read.written_at,
+            metadata=read.metadata,
+            validators=stamp,
+        )
 
 
 def _bytes_of(file: Path, limit: int) -> bytes:
@@ -205,12 +219,6 @@ def _bytes_of(file: Path, limit: int) -> bytes:
     return body
 
 
-def _in_templates(folder: str, path: str) -> bool:
-    if folder == "[Tt]emplates":
-        return matches("templates/**", path) or matches("Templates/**", path)
-    return path.startswith(f"{folder}/")
-
-
 def _name(path: str) -> str:
-    """A file name as text that every store can hold: bytes that are no UTF-8 are written as \\xNN."""
+    """A file name as text that every store can hold: bytes that are no UTF-8 are written as numbers."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -360,3 +360,7 @@ def _last_words(home: Folders, done: subprocess.CompletedProcess[str]) -> str:
     logs = sorted((home.logs / "postgres").glob("*.log"), key=lambda path: path.stat().st_mtime)
     said = [line for path in logs[-2:] for line in path.read_text(errors="replace").splitlines()[-6:]]
     return " | ".join([*done.stdout.strip().splitlines()[-2:], *said])
+
+
+if __name__ == "__main__":  # what the supervisor leaves behind for the case that it is killed
+    stop(Settings())

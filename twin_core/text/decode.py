@@ -37,11 +37,14 @@ def decode(body: bytes, declared: str | None = None) -> str:
     for mark, name in _MARKS:
         if body.startswith(mark):
             try:
-                return body.decode(name)
+                text = body.decode(name)
             except UnicodeDecodeError as error:
                 raise InvalidInput(
                     f"The text starts as {name} and breaks at byte {error.start}. Save it again as UTF-8."
                 ) from error
+            if "\0" in text:
+                raise InvalidInput("This is a binary file, not text (it holds NUL characters).")
+            return text
     if b"\0" in body:
         raise InvalidInput("This is a binary file, not text (it holds NUL bytes). Text in UTF-16 needs its mark.")
     if len(_CONTROL.findall(body)) > max(_BINARY_SHARE * len(body), 3):

@@ -19,12 +19,15 @@ from twin_core.errors import InvalidInput
 from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage
 from twin_core.prompts.quoting import harmless, labelled
 from twin_core.records import Author, Passage, SearchFilters
-from twin_core.retrieval.search import search
+from twin_core.retrieval.search import MAX_LIMIT, search
 from twin_core.settings import Settings
 from twin_core.store.database import Database
 from twin_core.store.traces import Trace, TraceOutcome, TracePassage, record_trace
 from twin_core.writing.citations import Citation, citations
-from twin_core.writing.packing import answer_tokens, counter, pack, recent
+from twin_core.writing.packing import answer_tokens, counter, fitting, recent
+
+CANDIDATES = 2
+"""Passages to choose from, per passage in the prompt: enough to leave out those that repeat each other."""
 
 _LANGUAGES = {
     "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ja": "Japanese",
@@ -132,6 +135,7 @@ async def stream_answer(
     if not question:
         raise InvalidInput("There is no question. Write one.")
     draft = _Draft(author=author, question=question)
+    most = limit or settings.context_passages
     found = await asyncio.to_thread(
         search,
         database,
@@ -139,16 +143,23 @@ async def stream_answer(
         question,
         settings=settings,
         filters=filters or SearchFilters(),
-        limit=limit or settings.context_passages,
+        limit=min(most * CANDIDATES, MAX_LIMIT),
         as_author=True,
     )
     draft.mark("search")
     async with AsyncExitStack() as stack:
-        client = chat or await stack.enter_async_context(ChatClient(settings))
-        messages = _pieces(
-            draft, client, found, settings=settings, history=history, max_tokens=max_tokens, temperature=temperature
+        client = chat if chat is not None else await stack.enter_async_context(ChatClient(settings))
+        made = _pieces(
+            draft,
+            client,
+            found,
+            most=most,
+            settings=settings,
+            history=history,
+            max_tokens=max_tokens,
+            temperature=temperature,
         )
-        pieces = await stack.enter_async_context(aclosing(messages))
+        pieces = await stack.enter_async_context(aclosing(made))
         final: Answer | None = None
         try:
             async for piece in pieces:
@@ -193,6 +204,7 @@ async def _pieces(
     client: ChatClient,
     found: Sequence[Passage],
     *,
+    most: int,
     settings: Settings,
     history: Sequence[Message],
     max_tokens: int | None,
@@ -205,7 +217,7 @@ async def _pieces(
         yield _wrote(draft, nothing.fill("text", author=draft.author.name))
         return
     length = answer_tokens(settings, max_tokens)
-    messages = await asyncio.to_thread(_prompt, draft, found, settings, history, length)
+    messages = await asyncio.to_thread(_prompt, draft, found, settings, history=history, most=most, length=length)
     yield Retrieved(tuple(citations(draft.passages)))
     try:
         async with aclosing(client.stream(messages, max_tokens=length, temperature=temperature)) as tokens:
@@ -230,7 +242,7 @@ async def _pieces(
 
 
 def _prompt(
-    draft: _Draft, found: Sequence[Passage], settings: Settings, history: Sequence[Message], length: int
+    draft: _Draft, found: Sequence[Passage], settings: Settings, *, history: Sequence[Message], most: int, length: int
 ) -> list[Message]:
     template = prompts.load(prompts.ANSWER)
     count = counter(settings)
@@ -242,7 +254,7 @@ def _prompt(
         for turn in recent(history, settings=settings, count=count)
     ]
     frame = [system, question, *(turn.content for turn in before)]
-    draft.passages = pack(found, settings=settings, frame=frame, answer=length, count=count)
+    draft.passages = fitting(found, settings=settings, frame=frame, answer=length, most=most, count=count)
     if not draft.passages:
         raise InvalidInput("The question is too long: it leaves the language model no room for passages. Shorten it.")
     draft.prompt_version = template.version

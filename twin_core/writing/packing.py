@@ -15,6 +15,7 @@ from pathlib import Path
 from twin_core.models.chat import Message
 from twin_core.models.local_server import context_window, local_folder
 from twin_core.records import Passage
+from twin_core.retrieval.pack import pack
 from twin_core.settings import Settings
 
 Count = Callable[[str], int]
@@ -25,8 +26,8 @@ ANSWER_SHARE = 4
 """The answer may take a quarter of a small window; the passages are what it is made from."""
 TEMPLATE_TOKENS = 64
 """What the model's chat template adds around the messages."""
-LABEL_TOKENS = 24
-"""What the quotation adds around a passage, besides its title and location."""
+LABEL_TOKENS = 60
+"""What the quotation adds around a passage, besides its title: label, delimiters, date and location."""
 SMALLEST_CUT = 200
 """Characters: a passage cut shorter than this says nothing."""
 
@@ -45,25 +46,17 @@ def answer_tokens(settings: Settings, asked: int | None = None) -> int:
     return most if asked is None else max(1, min(asked, most))
 
 
-def pack(
-    passages: Sequence[Passage], *, settings: Settings, frame: Sequence[str], answer: int, count: Count
+def fitting(
+    passages: Sequence[Passage], *, settings: Settings, frame: Sequence[str], answer: int, most: int, count: Count
 ) -> list[Passage]:
-    """The first passages that fit beside `frame` (all other text of the prompt) and `answer` tokens, best first.
+    """At most `most` passages that fit beside `frame` (all other text of the prompt) and `answer` tokens.
 
-    One that does not fit is left out and a shorter one after it may still go in. When not even the first fits, it is
-    cut at its end, so that `text == document.text[start:end]` still holds. Empty when there is no room at all.
+    Chosen for relevance and unlike each other. When not even the best one fits it is cut at its end, so that
+    `text == document.text[start:end]` still holds. Empty when there is no room at all.
     """
     room = context_window(settings) - answer - TEMPLATE_TOKENS - sum(count(text) for text in frame)
-    chosen: list[Passage] = []
-    left = room
-    for passage in passages:
-        cost = _cost(passage, count)
-        if cost <= left:
-            chosen.append(passage)
-            left -= cost
-    if not chosen and passages:
-        return _cut(passages[0], room, count)
-    return chosen
+    chosen = pack(passages, budget_tokens=room, count=lambda text: count(text) + LABEL_TOKENS)[:most]
+    return chosen or _cut(passages[0], room, count)
 
 
 def recent(history: Sequence[Message], *, settings: Settings, count: Count) -> list[Message]:
@@ -78,13 +71,9 @@ def recent(history: Sequence[Message], *, settings: Settings, count: Count) -> l
     return kept[::-1]
 
 
-def _cost(passage: Passage, count: Count) -> int:
-    return count(passage.text) + count(passage.title) + count(passage.location) + LABEL_TOKENS
-
-
 def _cut(passage: Passage, room: int, count: Count) -> list[Passage]:
     text = passage.text
-    while _cost(replace(passage, text=text), count) > room:
+    while count(text) + count(passage.title) + LABEL_TOKENS > room:
         text = text[: len(text) * 3 // 4].rstrip()
         if len(text) < SMALLEST_CUT:
             return []

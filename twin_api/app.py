@@ -1,0 +1,73 @@
+"""The wiring of the API: routes, authentication, errors, OpenAPI. What each route does is in its own module.
+
+Served by `uvicorn --factory twin_api.app:create_app`, which `twin up` runs.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from twin_api.auth import PUBLIC, KeyMiddleware, provide_author, provide_holder
+from twin_api.chat import ChatController
+from twin_api.health import healthz, readyz
+from twin_api.limits import BODY_BYTES, Limits
+from twin_api.models import ModelsController
+from twin_api.pages import pages
+from twin_api.problems import HANDLERS
+from twin_api.search import SearchController
+from twin_api.services import Services, lifespan
+from twin_core.settings import Settings
+from twin_core.settings import settings as settings_of_process
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(settings: Settings | None = None, limits: Limits | None = None) -> Litestar:
+    """The API over these settings (default: the process's own). Nothing is opened before the app starts."""
+    return Litestar(
+        route_handlers=[SearchController, ChatController, ModelsController, healthz, readyz, pages],
+        lifespan=[lifespan(settings or settings_of_process(), limits or Limits())],
+        middleware=[DefineMiddleware(KeyMiddleware, exclude=["^/schema"], exclude_from_auth_key=PUBLIC)],
+        dependencies={
+            "services": Provide(_services, sync_to_thread=False),
+            "holder": Provide(provide_holder, sync_to_thread=False),
+            "author": Provide(provide_author),
+        },
+        exception_handlers=HANDLERS,
+        response_headers=_HEADERS,
+        request_max_body_size=BODY_BYTES,
+        openapi_config=_openapi(),
+        logging_config=None,
+    )
+
+
+def _services(state: State) -> Services:
+    found = state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="LLM Twin",
+        version=version("llm-twin"),
+        description="Search one author's writing and ask their twin. Keys are made with `twin key create`.",
+        path="/schema",
+        # The pages that show a schema (Scalar, Swagger, Redoc) load their scripts from other hosts: none is served.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), YamlRenderPlugin()],
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"key": []}],
+    )

@@ -1,0 +1,284 @@
+"""The shapes of requests and responses, as msgspec structs. OpenAPI is generated from them, descriptions included.
+
+The chat shapes are OpenAI's, so that any client of theirs works unmodified; what is ours on top (`citations`,
+`outcome`, `trace_id`) stands beside their members, never inside.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from twin_api.limits import (
+    CONTEXT_PASSAGES,
+    CONVERSATION_CHARACTERS,
+    MESSAGES,
+    QUESTION_CHARACTERS,
+    SEARCH_RESULTS,
+)
+from twin_core.records import Category, Passage, SearchFilters
+from twin_core.writing.citations import Citation
+
+
+class Filters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a search is narrowed to. Empty means everything of the key's author."""
+
+    categories: Annotated[list[Category], Meta(max_length=3, description="article, post, code")] = []
+    source_ids: Annotated[list[UUID], Meta(max_length=100)] = []
+    written_from: Annotated[datetime, Meta(tz=True)] | None = None
+    """Inclusive, with a time zone."""
+    written_to: Annotated[datetime, Meta(tz=True)] | None = None
+    """Exclusive, with a time zone."""
+
+    def record(self) -> SearchFilters:
+        """The same, as retrieval takes it."""
+        return SearchFilters(
+            categories=tuple(self.categories),
+            source_ids=tuple(self.source_ids),
+            written_from=self.written_from,
+            written_to=self.written_to,
+        )
+
+
+class SearchRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to look for in the author's writing."""
+
+    query: Annotated[str, Meta(min_length=1, max_length=QUESTION_CHARACTERS, description="Words or a question.")]
+    k: Annotated[int, Meta(ge=1, le=SEARCH_RESULTS, description="The most passages to return.")] = 10
+    filters: Filters = Filters()
+
+
+class PassageView(Struct, kw_only=True):
+    """One passage, and where it stands in what the author wrote."""
+
+    chunk_id: UUID
+    document_id: UUID
+    revision_id: UUID
+    category: Category
+    title: str
+    location: str
+    context: str
+    text: str
+    start: int
+    end: int
+    written_at: datetime | None
+    score: float
+    legs: dict[str, int]
+
+    @classmethod
+    def of(cls, passage: Passage) -> PassageView:
+        """The passage as the API shows it."""
+        return cls(
+            chunk_id=passage.chunk_id,
+            document_id=passage.document_id,
+            revision_id=passage.revision_id,
+            category=passage.category,
+            title=passage.title,
+            location=passage.location,
+            context=passage.context,
+            text=passage.text,
+            start=passage.start,
+            end=passage.end,
+            written_at=passage.written_at,
+            score=passage.score,
+            legs=dict(passage.legs),
+        )
+
+
+class SearchResponse(Struct, kw_only=True):
+    """The passages, best first."""
+
+    passages: list[PassageView]
+    seconds: float
+
+
+class CitationView(Struct, kw_only=True):
+    """One passage that an answer was given, and whether the answer names it by its label."""
+
+    label: int
+    cited: bool
+    document_id: UUID
+    revision_id: UUID
+    chunk_id: UUID
+    category: Category
+    title: str
+    location: str
+    written_at: datetime | None
+    start: int
+    end: int
+    text: str
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationView:
+        """The citation as the API shows it."""
+        return cls(
+            label=citation.label,
+            cited=citation.cited,
+            document_id=citation.document_id,
+            revision_id=citation.revision_id,
+            chunk_id=citation.chunk_id,
+            category=citation.category,
+            title=citation.title,
+            location=citation.location,
+            written_at=citation.written_at,
+            start=citation.start,
+            end=citation.end,
+            text=citation.text,
+        )
+
+
+class TextPart(Struct, kw_only=True):
+    """A part of a message. Only text is understood."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(Struct, kw_only=True):
+    """One turn. The last one of the user is the question; those before it are the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, Meta(max_length=CONVERSATION_CHARACTERS)] | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        """The content as one text."""
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class StreamOptions(Struct, kw_only=True):
+    """OpenAI's options of a stream."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(Struct, kw_only=True):
+    """OpenAI's request. Members that are not listed here are accepted and have no effect."""
+
+    model: Annotated[str, Meta(max_length=200, description="The author's slug; see GET /v1/models.")]
+    messages: Annotated[list[ChatMessage], Meta(min_length=1, max_length=MESSAGES)]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    n: Annotated[int, Meta(ge=1, le=1, description="One answer per request.")] | None = None
+    k: Annotated[int, Meta(ge=1, le=CONTEXT_PASSAGES, description="The most passages to answer from.")] | None = None
+    filters: Filters = Filters()
+
+
+Outcome = Annotated[
+    Literal["answered", "retrieval_only", "interrupted", "failed"],
+    Meta(description="`retrieval_only`: no language model answered, the passages are the answer."),
+]
+
+
+class UsageView(Struct, kw_only=True):
+    """Tokens, as the language model's engine counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AnswerMessage(Struct, kw_only=True):
+    """The answer."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+
+
+class Choice(Struct, kw_only=True):
+    """The only choice."""
+
+    index: int = 0
+    message: AnswerMessage
+    finish_reason: str
+
+
+class ChatCompletion(Struct, kw_only=True):
+    """OpenAI's response, with the passages that the answer rests on."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: UsageView | None
+    citations: list[CitationView]
+    outcome: Outcome
+    trace_id: UUID
+
+
+class Delta(Struct, kw_only=True, omit_defaults=True):
+    """What a chunk of a stream adds."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+
+
+class ChunkChoice(Struct, kw_only=True):
+    """The only choice of a chunk."""
+
+    index: int = 0
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class ChatChunk(Struct, kw_only=True):
+    """One event of a stream. The last one before `[DONE]` carries citations, outcome and trace id."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    citations: list[CitationView] | UnsetType = UNSET
+    outcome: Outcome | UnsetType = UNSET
+    trace_id: UUID | UnsetType = UNSET
+    usage: UsageView | UnsetType | None = UNSET
+
+
+class ModelView(Struct, kw_only=True):
+    """A twin, as OpenAI shows a model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str
+
+
+class ModelList(Struct, kw_only=True):
+    """The twins that this key may ask: one."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelView]
+
+
+class Problem(Struct, kw_only=True):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+class Live(Struct, kw_only=True):
+    """The process runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Struct, kw_only=True):
+    """What the process needs, each `ok` or why not. The language model is not needed: without it, passages answer."""
+
+    status: Literal["ready", "not ready"]
+    database: str
+    migrations: str
+    embedder: str
+    llm: str

@@ -1,0 +1,64 @@
+"""`/v1/search`: passages of the author's writing, no language model involved."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Annotated
+
+from litestar import Controller, post
+from litestar.openapi.spec import Example
+from litestar.params import Body
+
+from twin_api.auth import requires
+from twin_api.schemas import PassageView, SearchRequest, SearchResponse
+from twin_api.services import Services
+from twin_core.retrieval.search import search
+from twin_core.store.keys import KeyHolder
+
+_EXAMPLES = [
+    Example(summary="A question", value={"query": "how do I size a connection pool?", "k": 5}),
+    Example(
+        summary="Only posts of one year",
+        value={
+            "query": "backups",
+            "filters": {
+                "categories": ["post"],
+                "written_from": "2025-01-01T00:00:00Z",
+                "written_to": "2026-01-01T00:00:00Z",
+            },
+        },
+    ),
+]
+
+
+class SearchController(Controller):
+    """Hybrid search over the author of the key."""
+
+    path = "/v1/search"
+    tags = ("search",)
+    guards = (requires("read"),)
+
+    @post("/", status_code=200, summary="Search the author's writing")
+    async def search_passages(
+        self,
+        data: Annotated[SearchRequest, Body(examples=_EXAMPLES)],
+        holder: KeyHolder,
+        services: Services,
+    ) -> SearchResponse:
+        """The passages that fit the query best, by meaning and by words."""
+        await services.embedder_ready()
+        began = monotonic()
+        found = await asyncio.to_thread(
+            search,
+            services.database,
+            holder.author_id,
+            data.query,
+            settings=services.settings,
+            filters=data.filters.record(),
+            limit=data.k,
+            as_author=True,
+        )
+        return SearchResponse(
+            passages=[PassageView.of(passage) for passage in found], seconds=round(monotonic() - began, 4)
+        )

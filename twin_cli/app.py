@@ -32,6 +32,15 @@ class Entry(NamedTuple):
 WRITING, RUNNING = "Your writing and your twin", "Services on this machine"
 
 COMMANDS: dict[str, Entry] = {
+    "author": Entry("twin_cli.authors:author", "Add and list authors.", WRITING),
+    "source": Entry("twin_cli.sources:source", "Add, list, pause and remove the places an author writes in.", WRITING),
+    "items": Entry("twin_cli.sources:items", "Show how each item of a source's last run ended.", WRITING),
+    "documents": Entry("twin_cli.documents:documents", "List documents, show where one comes from, merge two.", WRITING),
+    "forget": Entry("twin_cli.documents:forget", "Forget a document everywhere, for good.", WRITING),
+    "search": Entry("twin_cli.search:search", "Look something up in an author's writing.", WRITING),
+    "sql": Entry("twin_cli.sql:sql", "Read one author's rows in SQL.", WRITING),
+    "ask": Entry("twin_cli.ask:ask", "Ask a twin; the answer comes with its sources.", WRITING),
+    "key": Entry("twin_cli.keys:key", "Make, list and revoke keys for the API.", WRITING),
     "up": Entry("twin_cli.services:up", "Start every service and keep them running.", RUNNING),
     "down": Entry("twin_cli.services:down", "Stop every service, Postgres last.", RUNNING),
     "status": Entry("twin_cli.services:status", "Show what runs, what is stored, and for whom.", RUNNING),

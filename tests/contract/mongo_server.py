@@ -10,7 +10,8 @@ import asyncio
 import signal
 import sys
 
-from mongoeco import AsyncMongoEcoProxyServer, SQLiteEngine
+from mongoeco.engines import SQLiteEngine
+from mongoeco.wire import AsyncMongoEcoProxyServer
 
 
 async def serve(port: int, path: str) -> None:

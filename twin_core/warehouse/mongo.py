@@ -25,6 +25,12 @@ ANSWER_SECONDS = 5
 """Longest wait for a server that may be down: a person waits for this."""
 WORK_SECONDS = 60
 """Longest time for one operation on a server that is up."""
+_PATIENCE = {
+    "connectTimeoutMS": ANSWER_SECONDS * 1000,
+    "serverSelectionTimeoutMS": ANSWER_SECONDS * 1000,
+    "socketTimeoutMS": WORK_SECONDS * 1000,
+}
+"""Defaults: what the URL says itself counts."""
 READ_BATCH = 64
 DEFAULT_DATABASE = "twin"
 COLLECTION = "raw_documents"
@@ -42,9 +48,7 @@ class MongoWarehouse:
             self._client: MongoClient[dict[str, Any]] = MongoClient(
                 url,
                 appname="llm-twin",
-                connectTimeoutMS=ANSWER_SECONDS * 1000,
-                serverSelectionTimeoutMS=ANSWER_SECONDS * 1000,
-                socketTimeoutMS=WORK_SECONDS * 1000,
+                **{name: value for name, value in _PATIENCE.items() if name.lower() not in url.lower()},
             )
             self._collection = self._client.get_default_database(DEFAULT_DATABASE)[COLLECTION]
         except (ConfigurationError, InvalidURI, ValueError) as error:

@@ -1,0 +1,212 @@
+"""`twin source` and `twin items`: where an author writes, and how each item of a source ended.
+
+Collecting is `twin sync`. Which platforms there are and what their locators look like is in `twin_core.collect`.
+"""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from sqlalchemy import Connection
+
+from twin_cli import output
+from twin_cli.authors import Slug, chosen
+from twin_core import forgetting
+from twin_core.errors import InvalidInput, NotFound
+from twin_core.records import Consent, Outcome, Source
+from twin_core.runtime.stores import stores
+from twin_core.settings import settings
+from twin_core.store import authors, documents, ledger
+
+source = typer.Typer(no_args_is_help=True, help="Add, list, pause and remove the places an author writes in.")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The source's id, or its beginning.")]
+Options = Annotated[
+    list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="For the platform; again for a list.")
+]
+
+
+@source.command()
+def add(
+    platform: Annotated[str, typer.Argument(help="folder, web, git, ...")],
+    locator: Annotated[str, typer.Argument(help="A path or an address.")],
+    *,
+    author: Slug = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", metavar="CRON", help="In UTC: '0 6 * * *'.")] = None,
+    option: Options = None,
+    mine: Annotated[
+        bool, typer.Option("--i-wrote-this", "--mine", "--consent", help="The author wrote what is there, and agrees.")
+    ] = False,
+    proof: Annotated[str | None, typer.Option("--proof", help="On what that claim rests.")] = None,
+    claimed_by: Annotated[
+        str | None, typer.Option("--claimed-by", help="Who claims it. Default: this account.")
+    ] = None,
+    as_json: output.AsJson = False,
+) -> None:
+    """Add a source. It is refused without consent: --i-wrote-this, or --proof with words of your own.
+
+    Adding the same place again gives it this schedule, these options and this consent.
+    """
+    from twin_core.collect.registry import collector_for
+
+    account = getpass.getuser()
+    consent = None
+    if mine or proof:
+        consent = Consent(
+            claimed_by=claimed_by or account,
+            proof=proof or f"claimed on the command line by {account}",
+            claimed_at=datetime.now(UTC),
+        )
+    options = options_of(option or [])
+    place = collector_for(platform).check(locator, options, settings())
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        owner = chosen(conn, author)
+        added = authors.add_source(
+            conn,
+            author_id=owner.id,
+            platform=platform,
+            locator=place,
+            schedule=schedule,
+            options=options,
+            consent=consent,
+        )
+    if as_json:
+        output.show_json(added)
+        return
+    output.show(f"{added.platform} {added.locator} is a source of {owner.slug}: {added.id}")
+    output.say(f"Next: twin sync --author {owner.slug}")
+
+
+@source.command("list")
+def list_(author: Slug = None, as_json: output.AsJson = False) -> None:
+    """List sources with their last run; of every author, unless one is named."""
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        owner = None if author is None else authors.author_by_slug(conn, author).id
+        slugs = {one.id: one.slug for one in authors.list_authors(conn)}
+        there = [(one, next(iter(ledger.latest_runs(conn, one.id)), None)) for one in authors.list_sources(conn, owner)]
+    if as_json:
+        output.show_json([{"source": one, "last_run": run} for one, run in there])
+        return
+    output.show_rows(
+        ["id", "author", "platform", "locator", "schedule", "next", "last run"],
+        [
+            [
+                str(one.id)[:8],
+                slugs[one.author_id],
+                one.platform,
+                one.locator,
+                "paused" if one.paused else one.schedule,
+                one.next_run_at,
+                _told(run),
+            ]
+            for one, run in there
+        ],
+        empty="No source yet. Add one with `twin source add --author SLUG PLATFORM LOCATOR --i-wrote-this`.",
+    )
+
+
+@source.command()
+def pause(
+    source_id: Id,
+    off: Annotated[bool, typer.Option("--off", help="Let it fall due again.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Stop a source from being collected on its schedule. `twin sync --source` still does it by hand."""
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        changed = authors.pause_source(conn, named(conn, source_id).id, paused=not off)
+    if as_json:
+        output.show_json(changed)
+    else:
+        output.show(
+            f"{changed.platform} {changed.locator} is {'paused' if changed.paused else 'on its schedule again'}."
+        )
+
+
+@source.command()
+def remove(
+    source_id: Id,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget every document that was found in it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: output.AsJson = False,
+) -> None:
+    """Remove a source. One that has given documents goes only together with them: --forget."""
+    with stores(settings()) as opened:
+        with opened.database.transaction() as conn:
+            gone = named(conn, source_id)
+            owner = authors.author_by_id(conn, gone.author_id)
+            held = documents.documents_of_source(conn, gone.id)
+        receipt = None
+        if forget and held:
+            if not yes:
+                typer.confirm(f"Forget {len(held)} documents of {gone.locator} for good?", abort=True)
+            receipt = forgetting.forget(opened.database, opened.warehouse, owner, held, settings=settings())
+        with opened.database.transaction() as conn:
+            authors.remove_source(conn, gone.id)
+    if as_json:
+        output.show_json({"removed": gone, "receipt": receipt})
+    else:
+        output.show(
+            f"{gone.platform} {gone.locator} is no source any more. {len(held) if forget else 0} documents forgotten."
+        )
+
+
+def items(
+    source_id: Annotated[str, typer.Option("--source", metavar="ID", help="The source's id, or its beginning.")],
+    outcome: Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only these; again for more.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000)] = 200,
+    offset: Annotated[int, typer.Option("--offset", min=0)] = 0,
+    as_json: output.AsJson = False,
+) -> None:
+    """Show how each item of a source's last run ended, and why; what failed comes first."""
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        runs = ledger.latest_runs(conn, named(conn, source_id).id)
+        rows = ledger.items_of_run(conn, runs[0].id, outcomes=outcome or (), limit=limit, offset=offset) if runs else []
+    if as_json:
+        output.show_json({"run": runs[0] if runs else None, "items": rows})
+        return
+    output.show_rows(
+        ["outcome", "item", "why"],
+        [[row.outcome.value, row.native_id, row.reason] for row in rows],
+        title=_told(runs[0]) if runs else None,
+        empty="No item." if runs else "Never collected. `twin sync` does it.",
+    )
+
+
+def named(conn: Connection, key: str) -> Source:
+    """The source whose id is, or begins with, `key`. Raises NotFound, or InvalidInput when several do."""
+    fitting = [one for one in authors.list_sources(conn) if str(one.id).startswith(key.lower())]
+    if not fitting or not key:
+        raise NotFound(f"There is no source `{key}`. `twin source list` shows those there are.")
+    if len(fitting) > 1:
+        raise InvalidInput(f"`{key}` fits {len(fitting)} sources. Give more of the id.")
+    return authors.source_by_id(conn, UUID(str(fitting[0].id)))
+
+
+def options_of(pairs: list[str]) -> dict[str, str | list[str]]:
+    """`["a=1", "b=2", "b=3"]` as `{"a": "1", "b": ["2", "3"]}`. Raises InvalidInput for what is no pair."""
+    made: dict[str, str | list[str]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InvalidInput(f"`{pair}` is no option. Write it as KEY=VALUE.")
+        there = made.get(name.strip())
+        match there:
+            case None:
+                made[name.strip()] = value
+            case list():
+                there.append(value)
+            case str():
+                made[name.strip()] = [there, value]
+    return made
+
+
+def _told(run: ledger.Run | None) -> str:
+    if run is None:
+        return "never"
+    counts = [f"{getattr(run, outcome.value)} {outcome.value}" for outcome in Outcome if getattr(run, outcome.value)]
+    own = [] if run.own_count is None else [f"{run.own_count} by its own count"]
+    return f"{run.started_at:%Y-%m-%d %H:%M}: {run.error or ', '.join(counts + own) or 'nothing there'}"

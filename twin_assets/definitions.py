@@ -1,0 +1,40 @@
+"""Puts the code location together. What is in it is defined in the modules beside this one; here is only the list.
+
+Assembled by hand: `load_from_defs_folder` imports the components of every installed integration, which doubles the
+time that each process of Dagster takes to start.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from twin_assets.checks import feature_checks
+from twin_assets.defs import collect, features
+from twin_assets.defs.external import external_assets
+from twin_assets.jobs import refresh
+from twin_assets.resources import Twin
+from twin_assets.sensors import automation, due_sources, failure_alert
+from twin_core.settings import settings
+
+
+def definitions(**resource_overrides: object) -> dg.Definitions:
+    """Everything in the code location. `twin=` takes another `Twin`: tests and `twin sync` bring their own."""
+    return dg.Definitions(
+        assets=[
+            collect.raw_documents,
+            features.cleaned_documents,
+            features.chunks,
+            features.embeddings,
+            features.refresh_outcome,
+            *external_assets(settings()),
+        ],
+        asset_checks=feature_checks,
+        jobs=[refresh],
+        sensors=[due_sources, automation, failure_alert],
+        resources={"twin": Twin(), **resource_overrides},
+        # Also for the runs of the automation and of a click in the UI: a process per step costs ten times the work.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions()

@@ -194,7 +194,7 @@ CREATE TABLE features.chunks (
     lexemes integer NOT NULL DEFAULT 0,
     UNIQUE (document_id, ordinal) DEFERRABLE INITIALLY DEFERRED
 );
-CREATE INDEX chunks_by_author ON features.chunks (author_id, key) INCLUDE (lexemes);
+CREATE INDEX chunks_by_kind ON features.chunks (author_id, category, search_config, key) INCLUDE (id, lexemes);
 
 CREATE TABLE features.postings (
     author_id uuid NOT NULL,
@@ -304,13 +304,13 @@ CREATE FUNCTION serving.author_in_session() RETURNS uuid LANGUAGE sql STABLE
     AS $$ SELECT NULLIF(current_setting('app.author_id', true), '')::uuid $$;
 
 CREATE FUNCTION serving.author_of_session_user() RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog
+    SET search_path = pg_catalog, pg_temp
     AS $$ SELECT author_id FROM serving.sql_roles WHERE role_name = session_user $$;
 
 -- The only question that is asked before the author is known: whose key is this?
 CREATE FUNCTION serving.author_of_key(hash text)
     RETURNS TABLE (key_id uuid, author_id uuid, slug text, scopes text[]) LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path = pg_catalog
+    SET search_path = pg_catalog, pg_temp
     AS $$
         SELECT k.id, k.author_id, a.slug, k.scopes
         FROM serving.api_keys k JOIN warehouse.authors a ON a.id = k.author_id
@@ -318,6 +318,25 @@ CREATE FUNCTION serving.author_of_key(hash text)
     $$;
 REVOKE ALL ON FUNCTION serving.author_of_key(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION serving.author_of_session_user() FROM PUBLIC;
+REVOKE ALL ON FUNCTION serving.author_in_session() FROM PUBLIC;
+"""
+
+# What every login may do by default and people's SQL must not: hold the advisory lock of another author's pipeline,
+# and fill the disk with large objects or messages in the log. Row-level security has no say in these. Only a superuser
+# can take them away; elsewhere read-only transactions are what is left.
+CLOSED_FUNCTIONS = """
+DO $$
+DECLARE closed regprocedure;
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN RETURN; END IF;
+    FOR closed IN
+        SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+        AND (proname ~ '^pg_(try_)?advisory_' OR proname ~ '^(lo_|lowrite$|loread$)' OR proname = 'pg_logical_emit_message')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', closed);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO twin_pipeline, twin_api', closed);
+    END LOOP;
+END $$;
 """
 
 VIEWS = """
@@ -418,8 +437,11 @@ def upgrade() -> None:
     _create_role("twin_people", "NOLOGIN")
     op.execute("""
         DO $$ BEGIN
-            IF NOT pg_has_role(current_user, 'twin_pipeline', 'member') THEN
-                EXECUTE format('GRANT twin_pipeline TO %I', current_user);
+            -- 'usage', not 'member': who makes a role without being superuser is its member but inherits nothing,
+            -- and a policy holds for those who inherit.
+            IF NOT pg_has_role(current_user, 'twin_pipeline', 'usage') THEN
+                EXECUTE format('GRANT twin_pipeline TO %I', current_user)
+                    || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT TRUE' ELSE '' END;
             END IF;
         END $$""")
     op.execute("GRANT USAGE ON SCHEMA warehouse, features, serving TO twin_pipeline, twin_api, twin_people")
@@ -427,7 +449,10 @@ def upgrade() -> None:
     op.execute("GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO twin_pipeline, twin_api, twin_people")
     op.execute("GRANT SELECT ON features.embedding_models TO twin_pipeline, twin_api, twin_people")
     op.execute("GRANT EXECUTE ON FUNCTION serving.author_of_key(text) TO twin_api")
+    op.execute("GRANT SELECT ON alembic_version TO twin_api")  # its /readyz says whether the schema is the code's
     op.execute("GRANT EXECUTE ON FUNCTION serving.author_of_session_user() TO twin_people")
+    op.execute("GRANT EXECUTE ON FUNCTION serving.author_in_session() TO twin_api")
+    op.execute(CLOSED_FUNCTIONS)
 
     for table, column in AUTHORED.items():
         name = table.replace(".", "_")

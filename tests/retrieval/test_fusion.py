@@ -1,0 +1,108 @@
+"""How several rankings become one, and how one document is left of each cluster."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twin_core.retrieval.fusion import K, legs_of, one_per_cluster, rankings_of, reciprocal_ranks
+from twin_core.store.search import Candidate
+
+rankings = st.dictionaries(
+    st.sampled_from(["dense", "lexical", "dense/post"]),
+    st.lists(st.integers(0, 30), unique=True, max_size=20),
+    max_size=3,
+)
+
+
+def candidate(number: int, *, document: int | None = None, cluster: int | None = None, category="article", score=0.0):
+    document = number if document is None else document
+    return Candidate(
+        chunk_id=UUID(int=number),
+        document_id=UUID(int=document),
+        cluster_id=UUID(int=document if cluster is None else cluster),
+        category=category,
+        score=score,
+    )
+
+
+def test_the_score_is_the_sum_of_reciprocal_ranks():
+    scores = reciprocal_ranks({"dense": ["a", "b"], "lexical": ["b"]})
+    assert scores == {"b": 1 / 62 + 1 / 61, "a": 1 / 61}
+    assert list(scores) == ["b", "a"]
+
+
+def test_a_weight_counts_that_much_of_a_ranking():
+    assert reciprocal_ranks({"dense": ["a"], "lexical": ["b"]}, {"lexical": 0.5}) == {
+        "a": 1 / (K + 1),
+        "b": pytest.approx(0.5 / (K + 1)),
+    }
+
+
+@given(rankings)
+def test_everything_found_is_ranked_once_and_best_first(found):
+    scores = reciprocal_ranks(found)
+    assert set(scores) == {one for ranking in found.values() for one in ranking}
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+
+
+@given(st.lists(st.integers(), unique=True, max_size=30), st.floats(0.1, 3))
+def test_one_ranking_alone_keeps_its_order_and_so_does_the_same_twice(ranking, weight):
+    assert list(reciprocal_ranks({"dense": ranking})) == ranking
+    assert list(reciprocal_ranks({"dense": ranking, "dense/post": ranking}, {"dense/post": weight})) == ranking
+
+
+@given(rankings, st.sampled_from(["dense", "lexical"]))
+def test_being_found_by_one_more_leg_never_lowers_a_score(found, leg):
+    before = reciprocal_ranks(found)
+    after = reciprocal_ranks({**found, leg: [*found.get(leg, []), 99]})
+    assert all(after[one] >= score for one, score in before.items())
+
+
+def test_the_order_does_not_depend_on_the_order_in_which_rows_came():
+    rows = [candidate(n, score=n % 3) for n in range(9)]
+    assert rankings_of("dense", rows, limit=5, per_category=2) == rankings_of(
+        "dense", rows[::-1], limit=5, per_category=2
+    )
+
+
+def test_each_category_has_a_ranking_of_its_own_unless_there_is_only_one():
+    articles = [candidate(n, score=10 - n) for n in range(5)]
+    post = candidate(9, score=0.1, category="post")
+    found = rankings_of("dense", [*articles, post], limit=3, per_category=2)
+    assert {name: [one.chunk_id.int for one in ranking] for name, ranking in found.items()} == {
+        "dense": [0, 1, 2],
+        "dense/article": [0, 1],
+        "dense/post": [9],
+    }
+    assert set(rankings_of("dense", articles, limit=3, per_category=2)) == {"dense"}
+
+
+def test_a_leg_is_named_once_by_its_own_rank_and_by_category_only_where_it_found_nothing_itself():
+    ranks = legs_of({"dense/post": ["p", "q"], "dense": ["a", "p"], "lexical": ["a"]}, ["a", "p", "q"])
+    assert ranks == {"a": {"dense": 1, "lexical": 1}, "p": {"dense": 2}, "q": {"dense/post": 2}}
+
+
+def test_of_near_duplicates_the_canonical_document_stays_else_the_best():
+    canonical, copy = candidate(1, cluster=1), candidate(2, cluster=1)
+    assert one_per_cluster([copy, canonical]) == [canonical]
+    third, fourth = candidate(3, cluster=7), candidate(4, cluster=7)
+    assert one_per_cluster([third, fourth]) == [third]
+
+
+def test_several_passages_of_one_document_all_stay():
+    passages = [candidate(n, document=1, cluster=1) for n in (1, 2, 3)]
+    assert one_per_cluster(passages) == passages
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
+def test_exactly_one_document_of_every_cluster_stays(pairs):
+    ranked = [
+        candidate(n, document=10 * cluster + document, cluster=cluster) for n, (document, cluster) in enumerate(pairs)
+    ]
+    left = one_per_cluster(ranked)
+    assert {one.cluster_id for one in left} == {one.cluster_id for one in ranked}
+    assert len({one.document_id for one in left}) == len({one.cluster_id for one in left})

@@ -13,10 +13,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from litestar import Litestar
-from twin_core.models.embedder import embedder
 
 from twin_api.limits import Bucket, Limits, Slots
 from twin_core.models.chat import ChatClient
+from twin_core.models.embedder import embedder
 from twin_core.runtime.stores import open_stores
 from twin_core.settings import Settings
 from twin_core.store.database import Database
@@ -52,7 +52,7 @@ def lifespan(settings: Settings, limits: Limits) -> Callable[[Litestar], Abstrac
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="twin-api"))
         stores = await asyncio.to_thread(lambda: open_stores(settings, role="twin_api"))
-        loading = asyncio.ensure_future(asyncio.to_thread(lambda: embedder(settings).model_id))
+        loading = asyncio.ensure_future(asyncio.to_thread(_load_embedder, settings))
         chat = ChatClient(settings)
         app.state.services = Services(
             settings=settings,
@@ -72,6 +72,12 @@ def lifespan(settings: Settings, limits: Limits) -> Callable[[Litestar], Abstrac
             await asyncio.to_thread(stores.close)
 
     return opened
+
+
+def _load_embedder(settings: Settings) -> str:
+    model = embedder(settings)
+    model.encode_query(["The first text loads the weights."])
+    return model.model_id
 
 
 def services_of(app: Litestar) -> Services:

@@ -36,8 +36,8 @@ def fail_abandoned_runs(
     for record in instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY)):
         run = record.dagster_run
         workers = _workers(instance, run.run_id)
-        age = (now or datetime.now(UTC)) - record.create_timestamp.astimezone(UTC)
-        if (not workers and age < grace) or any(_lives(pid, record.create_timestamp) for pid in workers):
+        age = (now or datetime.now(UTC)) - record.create_timestamp
+        if (not workers and age < grace) or any(_lives(pid, seen) for pid, seen in workers):
             continue
         message = "The process of this run is gone: it was killed, or the machine was restarted."
         if run.status == dg.DagsterRunStatus.CANCELING:
@@ -49,28 +49,21 @@ def fail_abandoned_runs(
     return swept
 
 
-def _workers(instance: dg.DagsterInstance, run_id: str) -> Sequence[int]:
-    """The processes that worked on the run, as its engine events name them; empty when none has taken it yet."""
-    pids = []
+def _workers(instance: dg.DagsterInstance, run_id: str) -> Sequence[tuple[int, float]]:
+    """The processes that worked on the run and when (epoch seconds), as its engine events name them."""
+    found = []
     for event in instance.all_logs(run_id, of_type={dg.DagsterEventType.ENGINE_EVENT}):
         data = event.dagster_event.event_specific_data if event.dagster_event is not None else None
         pid = getattr(data, "metadata", {}).get("pid")
         if pid is not None:
-            pids.append(int(pid.value))
-    return pids
+            found.append((int(pid.value), event.timestamp))
+    return found
 
 
-def _lives(pid: int, run_created: datetime) -> bool:
-    """Whether this process lives and is not a later one with the same number.
-
-    A worker exists before its first event and may be older than its run (`twin sync` runs in its own process). So a
-    reused number is told by its start: after the run was taken, which is at most the grace after it was made.
-    """
+def _lives(pid: int, seen: float) -> bool:
+    """Whether the process that had this number at that time lives, and not a later one that was given the number."""
     try:
         process = psutil.Process(pid)
-        started = datetime.fromtimestamp(process.create_time(), UTC)
-        return process.status() != psutil.STATUS_ZOMBIE and started < run_created.astimezone(UTC) + UNSTARTED_GRACE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:  # somebody else's process: the number was given away
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() < seen + 1
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # denied: somebody else's, so the number was given away
         return False

@@ -115,9 +115,7 @@ def report_of_run(instance: dg.DagsterInstance, run_id: str) -> RunReport:
 
 def _source_report(value: object) -> SourceReport:
     assert isinstance(value, dict)
-    return SourceReport(
-        **{name: UUID(one) if name in {"source_id", "run_id"} else one for name, one in value.items()}
-    )
+    return SourceReport(**{name: UUID(one) if name in {"source_id", "run_id"} else one for name, one in value.items()})
 
 
 def _plain(values: dict[str, object]) -> dict[str, object]:

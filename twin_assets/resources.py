@@ -36,7 +36,7 @@ class Twin(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The time, in UTC."""
         return datetime.now(UTC)
 
-    def progress(self, stage: str) -> Progress | None:
+    def progress(self, stage: str) -> Progress | None:  # noqa: ARG002  with_settings overrides it
         """Who is told how far `stage` is. Nobody, unless the run is a person's own (`twin sync`)."""
         return None
 
@@ -56,7 +56,7 @@ class Twin(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._database = Database(url_for(self.settings()), pool_size=1)
         return self._database
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  Dagster's signature
         """Close what was opened."""
         if self._stores is not None:
             self._stores.close()

@@ -71,9 +71,7 @@ def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorRes
     )
 
 
-def _request(
-    instance: dg.DagsterInstance, slug: str, sources: Sequence[Source], now: datetime
-) -> dg.RunRequest | None:
+def _request(instance: dg.DagsterInstance, slug: str, sources: Sequence[Source], now: datetime) -> dg.RunRequest | None:
     """The run for one author, or None while one is active or the pause after a failed attempt lasts."""
     partition = {"dagster/partition": slug}
     if instance.get_run_records(dg.RunsFilter(job_name=REFRESH, tags=partition, statuses=_ACTIVE), limit=1):

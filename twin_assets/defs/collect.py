@@ -15,7 +15,7 @@ from pydantic import Field
 from twin_assets.automation import transient_errors
 from twin_assets.defs.external import platform_key
 from twin_assets.failing import permanent_errors_are_final
-from twin_assets.partitions import authors
+from twin_assets.partitions import author_check, authors
 from twin_assets.plots import bars
 from twin_assets.reports import source_metadata
 from twin_assets.resources import Twin
@@ -46,16 +46,10 @@ class Collection(dg.Config):
     tags={"pipeline": "collection"},
     code_version="1",
     retry_policy=transient_errors,
-    check_specs=[
-        dg.AssetCheckSpec(
-            COMPLETE, asset="raw_documents", description="No source and no item failed in the last collection."
-        )
-    ],
+    check_specs=[author_check(COMPLETE, "raw_documents", "No source and no item failed in the last collection.")],
     description="What the author's sources gave, unaltered: one document per item, with revisions.",
 )
-def raw_documents(
-    context: dg.AssetExecutionContext, config: Collection, twin: Twin
-) -> dg.MaterializeResult[None]:
+def raw_documents(context: dg.AssetExecutionContext, config: Collection, twin: Twin) -> dg.MaterializeResult[None]:
     """Collect the chosen sources, each for itself: what one of them fails at does not stop the next.
 
     Succeeds although something failed, so that the stages after it process what was stored; the check

@@ -20,7 +20,7 @@ from twin_assets.reports import ledger_table, markdown_table, report_of_run, sta
 from twin_assets.resources import Twin
 from twin_core.features.chunk import CHUNKER_VERSION, chunk_author
 from twin_core.features.clean import CLEANER_VERSION, clean_author
-from twin_core.features.embed import EMBEDDER_VERSION, embed_author
+from twin_core.features.embed import embed_author
 from twin_core.records import Author, StageReport
 from twin_core.store import facts, versions
 from twin_core.store.authors import author_by_slug
@@ -67,9 +67,7 @@ def chunks(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResul
     """Cut what changed into passages; take out those of superseded and deleted documents."""
     with permanent_errors_are_final():
         author = _author(twin, context.partition_key)
-        report = chunk_author(
-            twin.stores.database, author, settings=twin.settings(), progress=twin.progress("chunks")
-        )
+        report = chunk_author(twin.stores.database, author, settings=twin.settings(), progress=twin.progress("chunks"))
         return _published(twin, author, report, versions.chunk_version, picture=_lengths)
 
 
@@ -77,7 +75,7 @@ def chunks(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResul
     **_shared,
     deps=[chunks],
     kinds={"python", "pgvector"},
-    code_version=EMBEDDER_VERSION,
+    code_version="1",  # which model made a vector is in its row and in the data version
     description="One vector per passage and embedding model. Snapshot 2, with the chunks: retrieval reads this.",
 )
 def embeddings(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult[None]:
@@ -131,7 +129,11 @@ def refresh_outcome(context: dg.AssetExecutionContext, twin: Twin) -> Iterator[d
             description=f"{run.failed} failed; everything else is stored and searchable. The ledger says what and why.",
             metadata={
                 **{f"{report.platform} {report.source_id}": report.failed for report in run.sources if report.failed},
-                **{f"{report.platform} {report.source_id} error": report.error for report in run.sources if report.error},
+                **{
+                    f"{report.platform} {report.source_id} error": report.error
+                    for report in run.sources
+                    if report.error
+                },
                 **{name: stage.failed for name, stage in run.stages.items() if stage.failed},
             },
             allow_retries=False,

@@ -6,6 +6,7 @@ is decided by the checks in `twin_assets/checks.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -94,6 +95,18 @@ def token_histogram(conn: Connection, author_id: UUID, *, width: int = 16) -> di
         {"author_id": author_id, "width": width},
     )
     return {row.low: row.chunks for row in rows}
+
+
+def places_of(conn: Connection, document_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Where a person finds each of these documents: one location each, by document id."""
+    rows = conn.execute(
+        text("""
+            SELECT DISTINCT ON (document_id) document_id, location FROM warehouse.document_locations
+            WHERE document_id = ANY(:ids) ORDER BY document_id, state = 'gone', first_seen_at
+        """),
+        {"ids": list(document_ids)},
+    )
+    return {row.document_id: row.location for row in rows}
 
 
 def _columns(conn: Connection, query: str, author_id: UUID) -> Columns:

@@ -1,7 +1,8 @@
 """What a source's options say about its items: which to take, and what kind of writing each is.
 
 Options common to folder, web and git: `include` and `exclude` (globs over the item's path), `category` (of everything),
-and `articles`, `posts`, `code` (globs of what is of that category). Options of one platform are read by its module.
+`articles`, `posts`, `code` (globs of what is of that category), and `may_be_empty` (`yes`: a source that suddenly lists
+nothing is believed). Options of one platform are read by its module.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from twin_core.identity import sha256
 from twin_core.records import Category
 
 _RULES = {"articles": Category.ARTICLE, "posts": Category.POST, "code": Category.CODE}
-_COMMON = frozenset({"include", "exclude", "category", *_RULES})
+_COMMON = frozenset({"include", "exclude", "category", "may_be_empty", *_RULES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Rules:
     category: Category | None
     """Of what no other rule names; None where the source says nothing and the platform decides."""
     by_glob: tuple[tuple[str, Category], ...]
+    may_be_empty: bool
     fingerprint: str
     """Changes when any option does: an item read under other rules is read again."""
 
@@ -58,6 +60,7 @@ def read_rules(options: Mapping[str, str | list[str]], own: Sequence[str] = ()) 
         exclude=tuple(values(options, "exclude")),
         category=None if stated is None else category_named(str(stated)),
         by_glob=tuple((glob, category) for name, category in _RULES.items() for glob in values(options, name)),
+        may_be_empty=options.get("may_be_empty") == "yes",
         fingerprint=sha256(repr(sorted((name, values(options, name)) for name in options)))[:12],
     )
 

@@ -53,11 +53,11 @@ class FolderCollector:
         rules = read_rules(source.options)
         listing = _Listing(root, rules)
         paths = listing.paths()
-        if not paths and not listing.failed and known:
+        if not paths and not listing.failed and known and not rules.may_be_empty:
             raise SourceUnavailable(
                 f"The folder {root} holds {'nothing' if listing.bare else 'no file that this source takes'}, and "
-                f"{len(known)} documents from it are stored. Nothing was deleted. If it was emptied on purpose, leave "
-                f"one readable note in it or forget the documents; otherwise put the files back."
+                f"{len(known)} documents from it are stored. Nothing was deleted. Put the files back; or, if it is empty "
+                f"on purpose, set the source's option may_be_empty=yes."
             )
         files = _Files(root, rules, settings.max_file_bytes)
         for path in paths:

@@ -1,7 +1,7 @@
 """Traces: one answered request each, with the passages it rested on, kept as they were.
 
 Written by `writing/`, read by the views of `analytics` and by monitoring. A trace holds text (question, answer,
-passages), so forgetting a document reaches in here: see `purge_document`.
+passages), so forgetting a document deletes the traces that rest on it: see `purging.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import bindparam
 
 TraceOutcome = Literal["answered", "retrieval_only", "interrupted", "failed"]
-
-FORGOTTEN = "[forgotten]"
-"""What stands in place of an answer that rested on a document which was forgotten since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +64,19 @@ _INSERT_PASSAGES = text("""
 """)
 
 
-def record_trace(conn: Connection, trace: Trace) -> None:
-    """Store a trace with its passages. Under row-level security, the transaction's author must be the trace's."""
+def record_trace(conn: Connection, trace: Trace) -> bool:
+    """Store a trace with its passages. Under row-level security, the transaction's author must be the trace's.
+
+    False, and nothing stored, when a document was forgotten while its passage was being answered from: a trace that
+    rests on it would bring its text back.
+    """
+    documents = {passage.document_id for passage in trace.passages}
+    there = conn.execute(
+        text("SELECT count(*) FROM warehouse.documents WHERE author_id = :author_id AND id = ANY(:ids)"),
+        {"author_id": trace.author_id, "ids": list(documents)},
+    ).scalar_one()
+    if there < len(documents):
+        return False
     conn.execute(
         _INSERT,
         {
@@ -102,37 +110,7 @@ def record_trace(conn: Connection, trace: Trace) -> None:
     ]
     if rows:
         conn.execute(_INSERT_PASSAGES, rows)
-
-
-def purge_document(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> int:
-    """Take these documents' text out of every trace. Returns the number of passages deleted.
-
-    The answers that rested on them may quote them, so they go as well; question, outcome and timings stay.
-    """
-    values = {"author_id": author_id, "documents": list(document_ids), "forgotten": FORGOTTEN}
-    conn.execute(
-        text("""
-            UPDATE serving.traces t SET answer = :forgotten
-            WHERE t.author_id = :author_id AND EXISTS (
-                SELECT FROM serving.trace_passages p WHERE p.trace_id = t.id AND p.document_id = ANY(:documents))"""),
-        values,
-    )
-    return conn.execute(
-        text("DELETE FROM serving.trace_passages WHERE author_id = :author_id AND document_id = ANY(:documents)"),
-        values,
-    ).rowcount
-
-
-def count_document(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> int:
-    """How many passages of these documents traces hold: zero after a purge."""
-    return int(
-        conn.execute(
-            text("""
-                SELECT count(*) FROM serving.trace_passages
-                WHERE author_id = :author_id AND document_id = ANY(:documents)"""),
-            {"author_id": author_id, "documents": list(document_ids)},
-        ).scalar_one()
-    )
+    return True
 
 
 def _storable(value: str) -> str:

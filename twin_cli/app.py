@@ -32,10 +32,14 @@ class Entry(NamedTuple):
 WRITING, RUNNING = "Your writing and your twin", "Services on this machine"
 
 COMMANDS: dict[str, Entry] = {
+    "demo": Entry("twin_cli.demo:demo", "Build a twin of the demo author and ask it three questions.", WRITING),
     "author": Entry("twin_cli.authors:author", "Add and list authors.", WRITING),
     "source": Entry("twin_cli.sources:source", "Add, list, pause and remove the places an author writes in.", WRITING),
+    "sync": Entry("twin_cli.sync:sync", "Collect what is new and make it searchable.", WRITING),
     "items": Entry("twin_cli.sources:items", "Show how each item of a source's last run ended.", WRITING),
-    "documents": Entry("twin_cli.documents:documents", "List documents, show where one comes from, merge two.", WRITING),
+    "documents": Entry(
+        "twin_cli.documents:documents", "List documents, show where one comes from, merge two.", WRITING
+    ),
     "forget": Entry("twin_cli.documents:forget", "Forget a document everywhere, for good.", WRITING),
     "search": Entry("twin_cli.search:search", "Look something up in an author's writing.", WRITING),
     "sql": Entry("twin_cli.sql:sql", "Read one author's rows in SQL.", WRITING),

@@ -27,7 +27,7 @@ def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.
     with stores(here) as opened:
         with opened.database.transaction() as conn:
             who = author_by_slug(conn, author)
-        show = None if as_json else _Screen()
+        show = None if as_json else Screen()
         final = answer(opened.database, who, " ".join(question), settings=here, limit=k, on_event=show)
     if as_json:
         output.show_json(final)
@@ -38,7 +38,7 @@ def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.
         output.warn(f"Retrieval only: {final.error}")
 
 
-class _Screen:
+class Screen:
     """Shows events of one answer as they come."""
 
     def __call__(self, event: Event) -> None:

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     crawl_max_pages: int = Field(2_000, description="Most pages of one site per run.")
     crawl_allow_hosts: list[str] = Field(
         default_factory=list,
-        description='JSON list of hosts, `host` or `host:port`, that may be fetched although their address is '
+        description="JSON list of hosts, `host` or `host:port`, that may be fetched although their address is "
         'internal, such as ["127.0.0.1:8899"].',
     )
     max_file_bytes: int = Field(10_000_000, description="Largest file of a folder or repository that is read.")
@@ -94,14 +94,18 @@ class Settings(BaseSettings):
     # Retrieval
     search_dense_candidates: int = Field(100, description="Candidates of the dense leg.")
     search_lexical_candidates: int = Field(100, description="Candidates of the lexical leg.")
-    search_exact_below: int = Field(15_000, description="Rows matching author and filters below which the scan is exact.")
+    search_exact_below: int = Field(
+        15_000, description="Rows matching author and filters below which the scan is exact."
+    )
     context_passages: int = Field(6, description="Passages put into a prompt.")
 
     # Security
     role_secret: SecretStr | None = Field(
         None, description="Secret from which the passwords of the database roles are derived. Default: HOME/secrets."
     )
-    alert_url: SecretStr | None = Field(None, description="Webhook that receives failure alerts as JSON. Unset: log only.")
+    alert_url: SecretStr | None = Field(
+        None, description="Webhook that receives failure alerts as JSON. Unset: log only."
+    )
 
     @property
     def files_folder(self) -> Path:

@@ -18,7 +18,8 @@ from twin_cli.terminal import harmless
 from twin_core.errors import InvalidInput, NotFound
 from twin_core.records import Category, Passage, SearchFilters, Source
 from twin_core.retrieval.query import parse
-from twin_core.retrieval.search import MAX_LIMIT, search as search_passages
+from twin_core.retrieval.search import MAX_LIMIT
+from twin_core.retrieval.search import search as search_passages
 from twin_core.runtime.stores import stores
 from twin_core.settings import settings
 from twin_core.store import authors
@@ -45,6 +46,7 @@ START, STOP = "\x02", "\x03"
 
 def search(
     query: Words,
+    *,
     author: Slug,
     limit: Number = 10,
     category: Categories = None,
@@ -95,9 +97,7 @@ def _period(date: str | None) -> tuple[datetime | None, datetime | None]:
         return None, None
     found = re.fullmatch(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", date.strip())
     try:
-        if found is None:
-            raise ValueError
-        year, month, day = (int(part) if part else None for part in found.groups())
+        year, month, day = (int(part) if part else None for part in found.groups()) if found else (0, None, None)
         start = datetime(year or 0, month or 1, day or 1, tzinfo=UTC)
         if day:
             return start, start + timedelta(days=1)

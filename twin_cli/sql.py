@@ -26,7 +26,9 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="Most rows to print."
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header line on stdout.")]
 
 
-def sql(query: Query, author: Slug, limit: Limit = 200, as_json: output.AsJson = False, as_csv: AsCsv = False) -> None:
+def sql(
+    query: Query, *, author: Slug, limit: Limit = 200, as_json: output.AsJson = False, as_csv: AsCsv = False
+) -> None:
     """Read one author's rows in SQL: documents, chunks, embedding_coverage, source_outcomes, items, answer_sources."""
     if as_json and as_csv:
         raise InvalidInput("Choose one of --json and --csv.")

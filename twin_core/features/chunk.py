@@ -7,7 +7,7 @@ fits the embedding model's window by that model's own tokenizer. Vectors are the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
 from uuid import UUID
@@ -87,17 +87,9 @@ def chunk_documents(documents: Sequence[CleanedDocument], counter: TokenCounter)
 
 def chunk_document(document: CleanedDocument, counter: TokenCounter) -> Iterator[Chunk]:
     """The passages of one document, in order. Together they hold every character of its text that is not blank."""
-    text = document.text
-    packer = Packer(text, outline(text, document.category, document.language), counter.starts(text))
-    head = _head(document)
     seen: dict[str, int] = {}
-    at = ordinal = 0
-    while (at := _skip_blank(text, at)) < len(text):
-        end, context, tokens = _cut(packer, head, at, counter)
-        if not text[at:end].strip():  # nothing but indentation fitted
-            at += len(text[at:]) - len(text[at:].lstrip())
-            end, context, tokens = _cut(packer, head, at, counter)
-        passage = text[at:end]
+    for ordinal, (start, end, context, tokens) in enumerate(_passages(document, counter)):
+        passage = document.text[start:end]
         text_hash = identity.sha256(passage)
         occurrence = seen.get(text_hash, 0)
         seen[text_hash] = occurrence + 1
@@ -110,13 +102,11 @@ def chunk_document(document: CleanedDocument, counter: TokenCounter) -> Iterator
             ordinal=ordinal,
             text=passage,
             context=context,
-            start=at,
+            start=start,
             end=end,
             tokens=tokens,
             embed_hash=identity.sha256(embedded_text(context, passage)),
         )
-        at = end
-        ordinal += 1
 
 
 def embedded_text(context: str, text: str) -> str:
@@ -151,21 +141,60 @@ def validate(documents: Sequence[CleanedDocument], made: dict[UUID, list[Chunk]]
             )
 
 
-def _cut(packer: Packer, head: tuple[str, ...], at: int, counter: TokenCounter) -> tuple[int, str, int]:
-    """(end, context, tokens) of the passage at `at`: shrunk until the tokenizer itself says that it fits."""
+Excess = Callable[[str, str], int]
+"""(context, text) -> tokens beyond the window."""
+
+
+def _passages(document: CleanedDocument, counter: TokenCounter) -> list[tuple[int, int, str, int]]:
+    """(start, end, context, tokens) of each passage.
+
+    Tokens are counted once over the whole text; that is right wherever words stand by themselves. Where a piece reads
+    otherwise than it did within the whole, all is cut again and every passage counted as it is made.
+    """
+    text, window = document.text, counter.model.window
+    packer = Packer(text, outline(text, document.category, document.language), counter.starts(text))
+    head = _head(document)
+
+    def counted(context: str, passage: str) -> int:
+        return counter.count([embedded_text(context, passage)])[0] - window
+
+    for excess in (lambda _context, _passage: 0, counted):
+        cut = list(_walk(packer, head, counter, excess))
+        tokens = counter.count([embedded_text(context, text[start:end]) for start, end, context in cut])
+        if max(tokens, default=0) <= window:
+            break
+    return [(start, end, context, number) for (start, end, context), number in zip(cut, tokens, strict=True)]
+
+
+def _walk(
+    packer: Packer, head: tuple[str, ...], counter: TokenCounter, excess: Excess
+) -> Iterator[tuple[int, int, str]]:
+    text = packer.text
+    at = 0
+    while (at := _skip_blank(text, at)) < len(text):
+        end, context = _cut(packer, head, at, counter, excess)
+        if not text[at:end].strip():  # nothing but indentation fitted
+            at += len(text[at:]) - len(text[at:].lstrip())
+            end, context = _cut(packer, head, at, counter, excess)
+        yield at, end, context
+        at = end
+
+
+def _cut(packer: Packer, head: tuple[str, ...], at: int, counter: TokenCounter, excess: Excess) -> tuple[int, str]:
+    """(end, context) of the passage at `at`, shrunk until nothing is in excess."""
     window = counter.model.window
     room = max(int(window * CONTEXT_SHARE) - counter.specials, 1)
     # What a passage is in is known for certain when its end is. It can only get shorter by that.
-    context = _context((*head, *packer.path(at, at + 1)), room, counter)
-    budget = window - counter.count([context])[0] - 1
+    context, taken = _context((*head, *packer.path(at, at + 1)), room, counter)
+    budget = window - taken - 1
     end = packer.next(at, max(budget, 1))
     while True:
         end = max(at + len(packer.text[at:end].rstrip()), at + 1)
-        context = _context((*head, *packer.path(at, end)), room, counter)
-        tokens = counter.count([embedded_text(context, packer.text[at:end])])[0]
-        if tokens <= window or end - at == 1:
-            return end, context, tokens
-        budget -= max(tokens - window, 1)
+        context, _ = _context((*head, *packer.path(at, end)), room, counter)
+        beyond = excess(context, packer.text[at:end])
+        if beyond <= 0 or end - at == 1:
+            return end, context
+        budget -= beyond
         # One token that becomes many once it is cut: a tokenizer without words goes by halves.
         end = packer.next(at, budget) if budget > 0 else at + (end - at) // 2
 
@@ -182,15 +211,18 @@ def _head(document: CleanedDocument) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _context(path: tuple[str, ...], room: int, counter: TokenCounter) -> str:
-    """The path as one line of at most `room` tokens: steps in the middle go first, then the end of what is left."""
+def _context(path: tuple[str, ...], room: int, counter: TokenCounter) -> tuple[str, int]:
+    """The path as one line of at most `room` tokens, and the tokens that an input of it alone has.
+
+    Steps in the middle go first, then the end of what is left.
+    """
     steps = [step for index, step in enumerate(path) if step and (index == 0 or step.casefold() != path[0].casefold())]
     while len(steps) > 2 and _too_long(BETWEEN.join(steps), room, counter):
         del steps[len(steps) // 2]
     context = BETWEEN.join(steps)
     while context and _too_long(context, room, counter):
         context = context[: len(context) * 4 // 5].rstrip()
-    return context
+    return context, counter.count([context])[0]
 
 
 def _too_long(context: str, room: int, counter: TokenCounter) -> bool:

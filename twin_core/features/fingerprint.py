@@ -29,6 +29,7 @@ _SEED = 20_260_101
 # Scripts without spaces count by character: a whole sentence would otherwise be one word.
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w+")
 _CHUNK = 4096
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 
 def words(text: str) -> list[str]:
@@ -38,16 +39,17 @@ def words(text: str) -> list[str]:
 
 def signature(text: str) -> bytes:
     """The MinHash signature: 128 unsigned 32-bit numbers, little-endian. A text of fewer than 5 words is one shingle."""
-    found = words(text)
-    last = max(len(found) - SHINGLE_WORDS + 1, 1)
-    shingles = {" ".join(found[at : at + SHINGLE_WORDS]) for at in range(last)}
-    hashes = np.frombuffer(
-        b"".join(hashlib.blake2b(shingle.encode(), digest_size=8).digest() for shingle in sorted(shingles)), dtype="<u8"
-    )
+    hashed = np.array([_word_hash(word) for word in words(text)], dtype=np.uint64)
+    width = min(SHINGLE_WORDS, len(hashed))
+    count = len(hashed) - width + 1
+    shingles = np.zeros(count, dtype=np.uint64)
+    for offset in range(width):  # a polynomial over the window, so that the order of its words counts
+        shingles = shingles * _PRIME + hashed[offset : offset + count]
+    mixed = _mixed(np.unique(shingles))
     factors, offsets = _permutations()
     lowest = np.full(PERMUTATIONS, np.iinfo(np.uint64).max, dtype=np.uint64)
-    for at in range(0, len(hashes), _CHUNK):
-        part = hashes[at : at + _CHUNK, None] * factors + offsets  # wraps at 2^64, as it should
+    for at in range(0, len(mixed), _CHUNK):
+        part = mixed[at : at + _CHUNK, None] * factors + offsets  # wraps at 2^64, as it should
         lowest = np.minimum(lowest, part.min(axis=0))
     return (lowest >> np.uint64(32)).astype("<u4").tobytes()
 
@@ -95,6 +97,18 @@ def _candidates(matrix: NDArray[np.uint32]) -> set[tuple[int, int]]:
                 near = members[max(at - 8, 0) : at]
                 pairs.update((other, members[at]) for other in {members[0], *near})
     return pairs
+
+
+@lru_cache(maxsize=65_536)
+def _word_hash(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """MurmurHash3's finaliser: every bit of the result depends on every bit of the value."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values = (values ^ (values >> np.uint64(33))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(33))
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,8 @@ from typing import Any
 DETECTED = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "pl", "cs", "ru", "uk", "tr", "zh", "ja", "ko")
 _ENOUGH_LETTERS = 80
 """Below this many letters of prose a guess is worth less than knowing the author's language."""
-_SAMPLE = 2_000
+_SAMPLE = 600
+"""Characters of prose that are looked at: beyond that the answer does not change, and it is most of the time."""
 
 _FENCED = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1[^\n]*$|\Z)", re.DOTALL | re.MULTILINE)
 _NOT_PROSE = re.compile(r"`[^`\n]*`|https?://\S+|^(?: {4}|\t).*$|[#>*_|]+", re.MULTILINE)
@@ -48,7 +49,7 @@ _ALIASES = {
 
 def natural_language(text: str, default: str) -> str:
     """ISO 639-1 code of the text's language; `default` (the author's) when it is too short or too mixed to tell."""
-    prose = _NOT_PROSE.sub(" ", _FENCED.sub(" ", text[: _SAMPLE * 4]))[:_SAMPLE]
+    prose = _NOT_PROSE.sub(" ", _FENCED.sub(" ", text[: _SAMPLE * 8]))[:_SAMPLE]
     if len(_LETTERS.findall(prose)) < _ENOUGH_LETTERS:
         return default
     found = _detector(default).detect_language_of(prose)

@@ -30,8 +30,8 @@ def storable(item: StoredItem) -> StoredItem:
     if name != item.native_id:
         return Failed(native_id=name, location=location, reason="its name is not valid UTF-8 text: rename it")
     if isinstance(item, Skipped | Failed):
-        return replace(item, location=location, reason=_clean(item.reason))
-    if isinstance(item, Found | Unchanged):
+        item = replace(item, location=location, reason=_clean(item.reason))
+    if isinstance(item, Found | Unchanged | Failed):
         validators = {_clean(key): _clean(value) for key, value in item.validators.items()}
         item = replace(item, validators=validators)
     return replace(item, location=location) if isinstance(item, Found) else item

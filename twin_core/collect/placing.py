@@ -80,6 +80,14 @@ class Placing:
         self._seen(here, here.location, validators or here.validators, at)
         return here.document_id
 
+    def mark(self, native_id: str, validators: Mapping[str, str]) -> UUID | None:
+        """An item that could not be read, with what the next run must know. Returns its document, where it has one."""
+        here = self.shelf.places.get((self.source_id, native_id))
+        if here is not None and here.live and validators:
+            here.validators = validators
+            self.touched_places.add(here.key)
+        return None if here is None else here.document_id
+
     def leave(self, native_id: str) -> tuple[UUID, str] | None:
         """An item that is gone. Returns its document and its location, or None when it was not stored live."""
         here = self.shelf.places.get((self.source_id, native_id))

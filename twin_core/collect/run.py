@@ -258,8 +258,8 @@ class _Run:
                 return replace(word, outcome=Outcome.FAILED, reason=reason)
             return replace(word, outcome=Outcome.UNCHANGED, document_id=document)
         if isinstance(item, Failed):
-            stored = place.document_id if place else None
-            return replace(word, outcome=Outcome.FAILED, reason=item.reason, document_id=stored)
+            marked = placing.mark(item.native_id, item.validators)
+            return replace(word, outcome=Outcome.FAILED, reason=item.reason, document_id=marked)
         if isinstance(item, Gone) or item.withdrawn:
             left = placing.leave(item.native_id)
             if left is not None:

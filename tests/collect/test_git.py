@@ -251,10 +251,10 @@ def test_a_repository_that_is_not_there_is_told_with_gits_own_words(
     site: Site, tmp_path: Path, make_settings: MakeSettings
 ) -> None:
     settings = make_settings(crawl_allow_hosts=[site.host])
-    with pytest.raises(SourceUnavailable, match="Git says: fatal: repository .* not found"):
+    with pytest.raises(SourceUnavailable, match=r"Git says: fatal: repository .* not found"):
         collect(f"{site.url}/jane/none", settings)
     (tmp_path / "bare folder").mkdir()
-    with pytest.raises(SourceUnavailable, match="Git says: fatal: .*bare folder"):
+    with pytest.raises(SourceUnavailable, match=r"Git says: fatal: .*bare folder"):
         collect(tmp_path / "bare folder", settings)
     with pytest.raises(SourceUnavailable, match="no repository at"):
         collect(tmp_path / "gone", settings)
@@ -264,7 +264,7 @@ def test_a_repository_that_wants_a_password_fails_instead_of_asking(site: Site, 
     site.answers["/jane/private/info/refs?service=git-upload-pack"] = Answer(
         status=401, headers={"WWW-Authenticate": 'Basic realm="x"'}
     )
-    with pytest.raises(SourceUnavailable, match="terminal prompts disabled|Authentication failed"):
+    with pytest.raises(SourceUnavailable, match=r"terminal prompts disabled|Authentication failed"):
         collect(f"{site.url}/jane/private", make_settings(crawl_allow_hosts=[site.host]))
 
 

@@ -88,13 +88,13 @@ def test_a_body_beyond_the_limit_is_not_read_whether_announced_or_packed(
 
 
 def test_a_server_that_drips_is_cut_off_in_time(site: Site, make_settings: MakeSettings) -> None:
-    site.answers["/slow"] = Answer(b"x" * 1_000, seconds=0.1)
+    site.answers["/slow"] = Answer(b"x" * 2_000, seconds=0.5)
     settings = make_settings(crawl_allow_hosts=[site.host], crawl_timeout_seconds=0.6)
     started = time.monotonic()
     with GuardedClient(settings) as client, pytest.raises(FetchFailed, match="longer than") as failed:
         client.get(site.url + "/slow")
     assert failed.value.transient
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 40  # the whole page would take a minute
 
 
 def test_a_reset_and_a_closed_port_are_failures_worth_another_try(site: Site, make_settings: MakeSettings) -> None:

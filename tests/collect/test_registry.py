@@ -18,7 +18,7 @@ def test_the_built_in_platforms_are_found_by_their_modules() -> None:
 
 
 def test_an_unknown_platform_is_told_with_those_there_are() -> None:
-    with pytest.raises(InvalidInput, match="There is no platform `myspace`. There are: .*folder, .*git, .*web"):
+    with pytest.raises(InvalidInput, match=r"There is no platform `myspace`\. There are: .*folder, .*git, .*web"):
         collector_for("myspace")
 
 

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Self
@@ -171,6 +172,12 @@ def _plain(error: Exception) -> str:
     return str(error).rstrip(". ") or type(error).__name__
 
 
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates of the system takes longer than most requests: once per process."""
+    return httpcore2.default_ssl_context()
+
+
 class _PinningTransport(httpx2.HTTPTransport):
     """httpx2's transport over a pool that connects through our backend.
 
@@ -178,7 +185,7 @@ class _PinningTransport(httpx2.HTTPTransport):
     """
 
     def __init__(self, backend: httpcore2.NetworkBackend) -> None:
-        context = httpcore2.default_ssl_context()
+        context = _tls()
         super().__init__(verify=context)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=context, max_connections=8, keepalive_expiry=5.0, network_backend=backend

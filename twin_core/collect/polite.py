@@ -14,11 +14,15 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import stamina
+import stamina.instrumentation
 from protego import Protego
 
 from twin_core.collect.guarded import ROBOT, FetchFailed, GuardedClient, Response
 from twin_core.errors import Refused, SourceUnavailable
 from twin_core.settings import Settings
+
+# Where structlog happens to be installed, stamina would announce each retry on standard output, in the middle of --json.
+stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 # A server that asks for more than this is honoured by ending the run, not by a process that sleeps for an hour.
 LONGEST_WAIT_SECONDS = 120.0

@@ -23,7 +23,7 @@ from twin_core.records import Category, Passage, SearchFilters
 from twin_core.writing.citations import Citation
 
 
-class Filters(Struct, kw_only=True, forbid_unknown_fields=True):
+class Filters(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What a search is narrowed to. Empty means everything of the key's author."""
 
     categories: Annotated[list[Category], Meta(max_length=3, description="article, post, code")] = []

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twin_core.models.chat_wire import Finish, Malformed, Reported, Text, Usage, parse_body, parse_event
@@ -21,6 +21,7 @@ CHUNKS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text() | CHUNKS.map(json.dumps) | JSON.map(json.dumps))
 def test_anything_is_pieces_or_one_of_two_errors(data: str) -> None:
     for parse in (parse_event, parse_body):

@@ -3,9 +3,9 @@
 They report; they do not protect readers. Each stage validates before the transaction that publishes commits
 (`twin_core.features`); what is found here was damaged afterwards, by hand or by a bug, and holds up what comes
 downstream. The measures are in `twin_core.store.facts`, how rules are evaluated in `expectations.py`.
-"""
 
-from __future__ import annotations
+Annotations are evaluated: Dagster does not understand the ones that `from __future__` leaves as text.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -2,9 +2,9 @@
 
 Schedules are no part of this: each source has its own, in the database, and a schedule defined in code cannot follow
 a source that is added later.
-"""
 
-from __future__ import annotations
+Annotations are evaluated: Dagster does not understand the ones that `from __future__` leaves as text.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -38,10 +38,13 @@ def test_the_graph_shows_the_whole_product() -> None:
 def test_every_asset_says_whose_it_is_and_which_version_made_it() -> None:
     for asset in defs.resolve_asset_graph().assets_defs:
         for spec in asset.specs:
-            assert spec.description and spec.kinds
+            assert spec.description
+            assert spec.kinds
             assert spec.group_name != "default"
             if asset.is_executable and spec.key != dg.AssetKey("refresh_outcome"):
-                assert spec.code_version and spec.owners and spec.tags
+                assert spec.code_version
+                assert spec.owners
+                assert spec.tags
 
 
 def test_sensors_run_without_being_switched_on() -> None:

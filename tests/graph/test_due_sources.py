@@ -61,7 +61,8 @@ def test_a_due_time_that_is_still_open_is_asked_for_under_one_key(lasting_story:
 
     first, second = (tick(story, MONDAY + timedelta(hours=1, seconds=seconds)) for seconds in (0, 30))
 
-    assert first.run_requests and second.run_requests
+    assert first.run_requests
+    assert second.run_requests
     assert first.run_requests[0].run_key == second.run_requests[0].run_key
     assert first.run_requests[0].partition_key == "ann"
 
@@ -77,7 +78,8 @@ def test_nothing_is_asked_for_while_a_run_of_the_author_is_active(
     result = tick(story, MONDAY + timedelta(hours=1))
 
     assert result.run_requests == []
-    assert result.skip_reason is not None and "ann" in str(result.skip_reason.skip_message)
+    assert result.skip_reason is not None
+    assert "ann" in str(result.skip_reason.skip_message)
 
 
 def test_a_run_that_died_before_it_collected_is_asked_for_again_after_a_pause(

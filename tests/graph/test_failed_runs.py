@@ -39,7 +39,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, object]]]]:
             self.send_response(500 if self.path == "/broken" else 204)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)

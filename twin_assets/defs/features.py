@@ -2,9 +2,9 @@
 
 Each stage finds by itself what changed, under the author's lock; a stage with nothing to do returns at once. The last
 asset of the file ends a refresh: it tells what the run did, and fails when something failed.
-"""
 
-from __future__ import annotations
+Annotations are evaluated: Dagster does not understand the ones that `from __future__` leaves as text.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,7 +42,7 @@ _shared: dict[str, Any] = {
     code_version=CLEANER_VERSION,
     description="Normalised text of each live document's latest revision. Snapshot 1: training reads this.",
 )
-def cleaned_documents(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult[None]:
+def cleaned_documents(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Clean what changed, one handler per category."""
     with permanent_errors_are_final():
         stores, author = twin.stores, _author(twin, context.partition_key)
@@ -63,7 +63,7 @@ def cleaned_documents(context: dg.AssetExecutionContext, twin: Twin) -> dg.Mater
     code_version=CHUNKER_VERSION,
     description="Passages that fit the embedding model's window, with their postings for lexical search.",
 )
-def chunks(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult[None]:
+def chunks(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Cut what changed into passages; take out those of superseded and deleted documents."""
     with permanent_errors_are_final():
         author = _author(twin, context.partition_key)
@@ -78,7 +78,7 @@ def chunks(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResul
     code_version="1",  # which model made a vector is in its row and in the data version
     description="One vector per passage and embedding model. Snapshot 2, with the chunks: retrieval reads this.",
 )
-def embeddings(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult[None]:
+def embeddings(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Embed the passages that have no vector of their text yet; equal texts share one computation."""
     with permanent_errors_are_final():
         author = _author(twin, context.partition_key)
@@ -97,7 +97,7 @@ def embeddings(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeR
     tags={"pipeline": "features"},
     description="What the last refresh did: the ledger. Red when a source, an item or a document failed.",
 )
-def refresh_outcome(context: dg.AssetExecutionContext, twin: Twin) -> Iterator[dg.MaterializeResult[None]]:
+def refresh_outcome(context: dg.AssetExecutionContext, twin: Twin) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """Close a refresh: record what it did, then fail if anything in it failed.
 
     The stages themselves succeed although a part of their input failed, because the next stage must still process the
@@ -152,7 +152,7 @@ def _published(
     version: Callable[[Connection, Any], str],
     *,
     picture: Callable[[Connection, Author], str] | None = None,
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What a stage returns: its counts, the version of what is published now and, if it did anything, a picture."""
     metadata = stage_metadata(report)
     with twin.stores.database.transaction() as conn:

@@ -21,7 +21,7 @@ ifneq ($(strip $(PIP_LINKS)),)
 export UV_FIND_LINKS := $(subst $(space),$(comma),$(strip $(PIP_LINKS)))
 endif
 
-.PHONY: setup demo up down test lint bench constraints clean
+.PHONY: setup demo up down test test-all lint bench constraints clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -49,7 +49,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Every promise that can be kept in seconds. `test-all` adds the long stories: supervision, random walks, the stand-in.
 test: lint
+	$(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
+
+test-all: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal -q
 
 bench: setup

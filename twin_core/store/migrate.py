@@ -6,6 +6,7 @@ hand. A database-wide advisory lock makes the second caller wait and then find n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -58,12 +59,12 @@ def downgrade(url: str, revision: str = "base") -> str | None:
     return _run(url, revision, command.downgrade)
 
 
-def _run(url: str, revision: str, step: object) -> str | None:
+def _run(url: str, revision: str, step: Callable[[Config, str], None]) -> str | None:
     engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
     try:
         with engine.connect() as lock, engine.connect() as connection:
             lock.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-            step(_config(connection), revision)  # type: ignore[operator]
+            step(_config(connection), revision)
             connection.commit()
             return current(connection)
     finally:

@@ -6,6 +6,8 @@ there only, because nothing here creates anything.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     BigInteger,
@@ -22,17 +24,18 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
 
 
-def _table(name: str, *columns: Column[object]) -> Table:
+def _table(name: str, *columns: Column[Any]) -> Table:
     schema, plain = name.split(".")
     return Table(plain, metadata, *columns, schema=schema)
 
 
-def _column(name: str, kind: object, *, key: bool = False, null: bool = False) -> Column[object]:
-    return Column(name, kind, primary_key=key, nullable=null)  # type: ignore[call-overload, no-any-return]
+def _column(name: str, kind: TypeEngine[Any], *, key: bool = False, null: bool = False) -> Column[Any]:
+    return Column(name, kind, primary_key=key, nullable=null)
 
 
 _Time = DateTime(timezone=True)

@@ -99,9 +99,14 @@ def read_code(body: bytes, path: str) -> Reading:
     return Reading(category=None, content_hash=identity.content_hash(text), title=path, written_at=None)
 
 
+def is_bare(markdown: str) -> bool:
+    """Whether an extracted page has no body: nothing at all, or headings only."""
+    return all(not line.strip() or line.lstrip().startswith("#") for line in markdown.split("\n"))
+
+
 def _read_page(text: str, path: str) -> Reading:
     page = main_text(text, None)
-    if not page.markdown.strip():
+    if is_bare(page.markdown):
         raise EmptyText("empty body after extraction")
     name = path.rsplit("/", 1)[-1]
     return Reading(

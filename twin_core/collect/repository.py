@@ -261,7 +261,9 @@ class Repository:
             raise GitFailed(f"git did not finish within {_LONGEST_SECONDS} s for {self.url}.") from error
         if done.returncode != 0:
             said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-            last = said[-1].strip() if said else f"exit code {done.returncode}"
+            # Below its first "fatal:" line git often adds general advice.
+            fatal = [line for line in said if line.startswith(("fatal:", "error:"))]
+            last = (fatal[:1] or said[-1:] or [f"exit code {done.returncode}"])[0].strip()
             raise GitFailed(f"{self.url} cannot be read with git. Nothing was deleted. Git says: {last}")
         return done.stdout
 

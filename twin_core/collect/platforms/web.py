@@ -18,6 +18,7 @@ from twin_core.collect.discovery import Listing, discover, page_text
 from twin_core.collect.guarded import FetchFailed, GuardedClient, Response
 from twin_core.collect.listings import Entry, Head, read_head
 from twin_core.collect.polite import PoliteClient, RobotsForbid
+from twin_core.collect.reading import is_bare
 from twin_core.collect.registry import Options
 from twin_core.collect.rules import Rules, read_rules
 from twin_core.collect.stated import short
@@ -243,7 +244,7 @@ class _Site:
         validators: Mapping[str, str],
         charset: str | None,
     ) -> _PageItem:
-        if not read.markdown.strip():
+        if is_bare(read.markdown):
             return Skipped(native_id=name, location=url, reason="empty body after extraction")
         content_hash = identity.content_hash(read.markdown)
         if before is not None and before.content_hash == content_hash:

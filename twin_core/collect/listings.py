@@ -102,7 +102,7 @@ def _text_of(markup: object) -> str | None:
     text = short(markup)
     if text is None or "<" not in text:
         return text
-    from lxml import html  # type: ignore[import-untyped]
+    from lxml import html
 
     return short(html.fromstring(f"<p>{text}</p>").text_content())
 
@@ -116,7 +116,7 @@ def _time_of(parsed: object) -> datetime | None:
 
 def read_sitemap(body: bytes, url: str) -> Sitemap:
     """A sitemap or sitemap index (gzipped too), or a plain list of addresses. Raises InvalidInput when it is none."""
-    from lxml import etree  # type: ignore[import-untyped]
+    from lxml import etree
 
     body = _unzipped(body, url)
     if not body.lstrip().startswith((b"<", b"\xef\xbb\xbf<")):
@@ -165,7 +165,7 @@ def _plain_list(body: bytes, url: str) -> Sitemap:
 
 def read_head(text: str, url: str) -> Head:
     """Feeds, canonical address, kind and links of a page. Broken markup gives what can be read of it."""
-    from lxml import etree, html  # type: ignore[import-untyped]
+    from lxml import etree, html
 
     try:
         root = html.document_fromstring(text.encode("utf-8", "replace"), parser=html.HTMLParser(encoding="utf-8"))

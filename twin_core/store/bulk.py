@@ -20,7 +20,7 @@ def stage(connection: Connection, name: str, columns: Mapping[str, str], rows: I
     """
     driver = psycopg_connection(connection)
     listed = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))  # type: ignore[arg-type]  # our own constants
+        sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))  # our own constants
         for column, kind in columns.items()
     )
     count = 0

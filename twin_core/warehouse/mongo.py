@@ -45,11 +45,10 @@ class MongoWarehouse:
     def __init__(self, url: str) -> None:
         """Connects on first use. Raises InvalidInput for a URL that is none."""
         try:
-            self._client: MongoClient[dict[str, Any]] = MongoClient(
-                url,
-                appname="llm-twin",
-                **{name: value for name, value in _PATIENCE.items() if name.lower() not in url.lower()},
-            )
+            patience: dict[str, Any] = {
+                name: value for name, value in _PATIENCE.items() if name.lower() not in url.lower()
+            }
+            self._client: MongoClient[dict[str, Any]] = MongoClient(url, appname="llm-twin", **patience)
             self._collection = self._client.get_default_database(DEFAULT_DATABASE)[COLLECTION]
         except (ConfigurationError, InvalidURI, ValueError) as error:
             raise InvalidInput(

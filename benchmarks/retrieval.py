@@ -126,7 +126,8 @@ def embedded(texts: Sequence[str], what: str, settings: Settings, keep: Path | N
     if path and path.is_file():
         return np.asarray(np.load(path), dtype=np.float32)
     started = time.perf_counter()
-    made = np.asarray(embedder(settings).encode(texts), dtype=np.float32)
+    model = embedder(settings)
+    made = model.encode(texts) if what == "documents" else model.encode_query(texts)
     print(f"Embedded {len(texts)} {what} in {time.perf_counter() - started:.0f} s.", flush=True)
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_core.retrieval.fusion import K, legs_of, one_per_cluster, rankings_of, reciprocal_ranks
@@ -42,6 +42,7 @@ def test_a_weight_counts_that_much_of_a_ranking():
     }
 
 
+@settings(deadline=None)
 @given(rankings)
 def test_everything_found_is_ranked_once_and_best_first(found):
     scores = reciprocal_ranks(found)
@@ -49,12 +50,14 @@ def test_everything_found_is_ranked_once_and_best_first(found):
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(), unique=True, max_size=30), st.floats(0.1, 3))
 def test_one_ranking_alone_keeps_its_order_and_so_does_the_same_twice(ranking, weight):
     assert list(reciprocal_ranks({"dense": ranking})) == ranking
     assert list(reciprocal_ranks({"dense": ranking, "dense/post": ranking}, {"dense/post": weight})) == ranking
 
 
+@settings(deadline=None)
 @given(rankings, st.sampled_from(["dense", "lexical"]))
 def test_being_found_by_one_more_leg_never_lowers_a_score(found, leg):
     before = reciprocal_ranks(found)
@@ -98,6 +101,7 @@ def test_several_passages_of_one_document_all_stay():
     assert one_per_cluster(passages) == passages
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
 def test_exactly_one_document_of_every_cluster_stays(pairs):
     ranked = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_core.retrieval.lexical import COUNT_TO_AT_LEAST, common_above, idf, prune, weights
@@ -20,6 +20,7 @@ def test_idf_is_that_of_lucene():
     assert idf(1, 10) == pytest.approx(math.log(1 + 9.5 / 1.5))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.integers(1, 10_000))
 def test_idf_is_never_negative_and_falls_with_frequency(frequency, more):
     chunks = frequency + more
@@ -36,6 +37,7 @@ def test_stop_words_that_only_code_has_are_left_out_while_there_is_any_other():
     assert prune([term("if", 3, stop=True)], common=1000) == [term("if", 3, stop=True)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.builds(Term, lexeme=st.text(max_size=3), frequency=st.integers(1, 50), stop=st.booleans()), min_size=1)
 )

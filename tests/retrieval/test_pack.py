@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_core.records import Category, Passage
@@ -51,6 +51,7 @@ def test_nothing_to_pack_is_nothing():
     assert mmr([], np.zeros((0, 0))) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 1), max_size=12), st.floats(0.05, 1), st.randoms(use_true_random=False))
 def test_every_passage_is_placed_once_and_the_best_one_first(scores, relevance, random):
     alike = np.array([[random.random() for _ in scores] for _ in scores]).reshape(len(scores), len(scores))
@@ -60,12 +61,14 @@ def test_every_passage_is_placed_once_and_the_best_one_first(scores, relevance, 
         assert scores[order[0]] == max(scores)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1), max_size=10))
 def test_relevance_alone_is_the_order_of_the_search(scores):
     order = mmr(scores, np.ones((len(scores), len(scores))), relevance=1.0)
     assert [scores[index] for index in order] == sorted(scores, reverse=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=10), st.integers(0, 60))
 def test_the_budget_is_kept(lengths, budget):
     passages = [passage(n, "w " * length, 1.0 - n / 20) for n, length in enumerate(lengths)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_core.errors import InvalidInput
@@ -35,6 +35,7 @@ def test_what_holds_no_words_or_too_many_is_refused(typed):
         parse(typed)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_whatever_is_typed_is_either_read_or_refused_with_a_reason(typed):
     if not re.search(r"\w", typed) or "\x00" in typed:

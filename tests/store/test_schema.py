@@ -141,6 +141,8 @@ def plain_owner(server):
         connection.execute(f"CREATE ROLE {role} LOGIN CREATEROLE PASSWORD 'plain'")
         connection.execute(f"GRANT twin_pipeline, twin_api, twin_people TO {role} WITH ADMIN TRUE, INHERIT FALSE")
         connection.execute(f"CREATE DATABASE {name} OWNER {role}")
+    with psycopg.connect(server.url, dbname=name, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")  # as hosts do: it takes a superuser
     before, _, after = server.url.partition("?")
     host = before.split("@", 1)[1].rsplit("/", 1)[0] if "@" in before else ""
     yield f"postgresql://{role}:plain@{host}/{name}" + ("?" + after if after else "")

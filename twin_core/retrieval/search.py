@@ -54,7 +54,7 @@ def search(
         from twin_core.models.embedder import embedder
 
         model = embedder(settings)
-        model_id, vector = model.model_id, model.encode([parsed.text])[0]
+        model_id, vector = model.model_id, model.encode_query([parsed.text])[0]
     vector = np.asarray(vector, dtype=np.float32)
     if vector.ndim != 1 or not np.isfinite(vector).all():
         raise InvalidInput("The query's vector must be one row of finite numbers.")

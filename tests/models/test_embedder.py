@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_core.errors import InvalidInput
@@ -91,6 +91,7 @@ def test_a_folder_is_a_model_with_an_id_of_its_own(plain: Settings, tmp_path: Pa
     assert model.tokenizer_id != packaged.tokenizer_id
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 600), max_size=60), st.integers(1, 3000))
 def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
     made = list(batches(lengths, window=256, budget=budget))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin_core.errors import InvalidInput
@@ -50,12 +50,14 @@ def test_a_page_names_its_charset() -> None:
     assert html_charset(b"<p>charset=utf-8</p>") is None
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])))
 def test_utf_8_always_comes_back_as_it_was(text: str) -> None:
     if not text.startswith("\ufeff"):
         assert decode(text.encode()) == text
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_give_a_text_or_a_refusal(body: bytes) -> None:
     try:

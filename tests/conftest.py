@@ -17,11 +17,17 @@ from uuid import uuid4
 import psycopg
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from twin_core.runtime import postgres
 from twin_core.settings import Settings
 from twin_core.store import migrate
 from twin_core.store.database import Database
+
+# A slow machine is no counterexample.
+hypothesis_settings.register_profile("twin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("twin")
 
 _HOME = "TWIN_TEST_HOME"
 SHARED = Path(__file__).parents[2] / "shared"

@@ -129,29 +129,40 @@ def pause(
 @source.command()
 def remove(
     source_id: Id,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget every document that was found in it.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget the documents that no other source has.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: output.AsJson = False,
 ) -> None:
-    """Remove a source. One that has given documents goes only together with them: --forget."""
+    """Remove a source. One that has given documents goes only together with them: --forget.
+
+    Documents that another source has too stay, as documents of that one.
+    """
+    from twin_core.collect.run import withdraw_source
+
+    receipt = None
     with stores(settings()) as opened:
         with opened.database.transaction() as conn:
             gone = named(conn, source_id)
             owner = authors.author_by_id(conn, gone.author_id)
             held = documents.documents_of_source(conn, gone.id)
-        receipt = None
         if forget and held:
             if not yes:
-                typer.confirm(f"Forget {len(held)} documents of {gone.locator} for good?", abort=True)
-            receipt = forgetting.forget(opened.database, opened.warehouse, owner, held, settings=settings())
+                typer.confirm(
+                    f"Forget for good what only {gone.locator} has ({len(held)} at most)?", abort=True, err=True
+                )
+            withdraw_source(opened.database, opened.warehouse, gone)
+            with opened.database.transaction() as conn:
+                authors.detach_source(conn, gone.id)
+                held = documents.documents_of_source(conn, gone.id)
+            if held:
+                receipt = forgetting.forget(opened.database, opened.warehouse, owner, held, settings=settings())
         with opened.database.transaction() as conn:
             authors.remove_source(conn, gone.id)
     if as_json:
         output.show_json({"removed": gone, "receipt": receipt})
     else:
-        output.show(
-            f"{gone.platform} {gone.locator} is no source any more. {len(held) if forget else 0} documents forgotten."
-        )
+        count = len(receipt.document_ids) if receipt else 0
+        output.show(f"{gone.platform} {gone.locator} is no source any more. Documents forgotten: {count}.")
 
 
 def items(

@@ -8,13 +8,14 @@ from uuid import uuid4
 import pytest
 
 from tests.collect.scripted import END, Desk, found
-from twin_core import identity
+from twin_core import forgetting, identity
 from twin_core.collect import run
-from twin_core.errors import InvalidInput, ServiceUnavailable, SourceUnavailable
+from twin_core.errors import InvalidInput, Refused, ServiceUnavailable, SourceUnavailable
 from twin_core.records import Category, Failed, Gone, Listed, RawRevision, Skipped, Unchanged
 from twin_core.settings import Settings
 from twin_core.store import authors, ledger
 from twin_core.store.database import Database
+from twin_core.store.documents import documents_of_source
 from twin_core.store.merging import merge_documents
 from twin_core.warehouse.postgres import PostgresWarehouse
 
@@ -326,3 +327,22 @@ def test_the_same_documents_move_merge_and_split_again_without_loss(desk: Desk) 
     assert desk.document_at("b.md") == desk.document_at("c.md")
     desk.sync(found("c.md", "One."), found("b.md", "Three."), END)
     assert desk.live() == {"b.md": "Three.", "c.md": "One."}
+
+
+def test_a_source_that_is_removed_leaves_to_others_what_they_have_too(desk: Desk) -> None:
+    blog = desk.add_source("blog")
+    desk.sync(found("a.md", "One."), found("b.md", "Two."), END)
+    desk.sync(found("1", "One."), END, source=blog)
+    shared, own = desk.document_at("a.md"), desk.document_at("b.md")
+    with desk.database.transaction() as conn, pytest.raises(Refused, match="--forget"):
+        authors.remove_source(conn, desk.source.id)
+    run.withdraw_source(desk.database, desk.warehouse, desk.source)
+    with desk.database.transaction() as conn:
+        authors.detach_source(conn, desk.source.id)
+        assert documents_of_source(conn, desk.source.id) == [own]
+    forgetting.forget(desk.database, desk.warehouse, desk.author, [own], settings=desk.settings)
+    with desk.database.transaction() as conn:
+        authors.remove_source(conn, desk.source.id)
+        assert authors.list_sources(conn) == [blog]
+    assert desk.live() == {"1": "One."}
+    assert desk.lineage(shared).document.source_id == blog.id

@@ -95,6 +95,7 @@ def embeddings(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeR
     kinds={"python"},
     owners=["team:twin"],
     tags={"pipeline": "features"},
+    automation_condition=when_inputs_change,  # a stage that runs otherwise than by a refresh must not hide a failure
     description="What the last refresh did: the ledger. Red when a source, an item or a document failed.",
 )
 def refresh_outcome(context: dg.AssetExecutionContext, twin: Twin) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]

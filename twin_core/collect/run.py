@@ -81,6 +81,28 @@ def collect_source(
         return run.finish(time.monotonic() - started, run.error)
 
 
+def withdraw_source(database: Database, warehouse: Warehouse, source: Source) -> None:
+    """Take every location of the source out of its document, as if the source had lost them all.
+
+    The first step of removing a source: what is found elsewhere too lives on there, the rest is gone. Holds the
+    author's lock.
+    """
+    with database.author_lock(source.author_id):
+        run = _Run(database, warehouse, source, uuid4(), datetime.now(UTC))
+        started = time.monotonic()
+        with database.transaction() as conn:
+            ledger.start_run(conn, run_id=run.id, author_id=source.author_id, source_id=source.id)
+            known = list(known_locations(conn, source.id))
+        for start in range(0, len(known), BATCH_ITEMS):
+            run.store(
+                [
+                    Gone(native_id=native_id, reason="the source was removed")
+                    for native_id in known[start : start + BATCH_ITEMS]
+                ]
+            )
+        run.finish(time.monotonic() - started, None)
+
+
 @dataclass(slots=True)
 class _Run:
     database: Database

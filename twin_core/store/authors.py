@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from croniter import croniter
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 
@@ -134,6 +134,33 @@ def pause_source(conn: Connection, source_id: UUID, *, paused: bool) -> Source:
     return source_by_id(conn, source_id)
 
 
+def detach_source(conn: Connection, source_id: UUID) -> None:
+    """Part the source from documents that are live elsewhere: they belong to a source that still has them.
+
+    For a source whose locations are all gone (`collect.run.withdraw_source`). What is left is documents of its own.
+    """
+    names = {"source": source_id}
+    conn.execute(
+        text("""
+            UPDATE warehouse.documents d SET source_id =
+                   (SELECT l.source_id FROM warehouse.document_locations l
+                     WHERE l.document_id = coalesce(d.merged_into, d.id) AND l.state = 'live' AND l.source_id <> :source
+                     ORDER BY l.first_seen_at, l.source_id, l.native_id LIMIT 1)
+             WHERE d.source_id = :source AND EXISTS
+                   (SELECT FROM warehouse.document_locations l WHERE l.document_id = coalesce(d.merged_into, d.id)
+                       AND l.state = 'live' AND l.source_id <> :source)
+        """),
+        names,
+    )
+    conn.execute(
+        text("""
+            DELETE FROM warehouse.document_locations l USING warehouse.documents d
+             WHERE d.id = l.document_id AND d.state = 'live' AND l.source_id = :source AND l.state = 'gone'
+        """),
+        names,
+    )
+
+
 def remove_source(conn: Connection, source_id: UUID) -> None:
     """Remove a source with its runs and ledger. Raises Refused while it has documents: they go by forgetting only."""
     source = source_by_id(conn, source_id)
@@ -146,7 +173,7 @@ def remove_source(conn: Connection, source_id: UUID) -> None:
     if held:
         raise Refused(
             f"The source {source.platform} {source.locator} still has documents. Pause it (`twin source pause "
-            f"{source_id}`), or remove it with all it gave (`twin source remove {source_id} --forget`)."
+            f"{source_id}`), or remove it with all that only it gave (`twin source remove {source_id} --forget`)."
         )
     conn.execute(delete(sources).where(sources.c.id == source_id))
 

@@ -122,11 +122,11 @@ def list_documents(
 
 
 def documents_of_source(conn: Connection, source_id: UUID) -> list[UUID]:
-    """Every document that was found in the source or minted there, merged ones aside."""
+    """Every document that was minted in the source or has a location there."""
     rows = conn.execute(
         text("""
-            SELECT id FROM warehouse.documents d WHERE d.state <> 'merged' AND (d.source_id = :source OR EXISTS
-                   (SELECT FROM warehouse.document_locations l WHERE l.document_id = d.id AND l.source_id = :source))
+            SELECT id FROM warehouse.documents d WHERE d.source_id = :source OR EXISTS
+                   (SELECT FROM warehouse.document_locations l WHERE l.document_id = d.id AND l.source_id = :source)
             ORDER BY id
         """),
         {"source": source_id},

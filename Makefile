@@ -21,7 +21,7 @@ ifneq ($(strip $(PIP_LINKS)),)
 export UV_FIND_LINKS := $(subst $(space),$(comma),$(strip $(PIP_LINKS)))
 endif
 
-.PHONY: setup demo up down test test-all lint bench constraints clean
+.PHONY: setup demo up down test test-all lint style types bench constraints clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -43,11 +43,15 @@ up: setup
 down: setup
 	$(BIN)/twin down
 
-lint: setup
+lint: style types
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
 
 # Every promise that can be kept in seconds. `test-all` adds the long stories: supervision, random walks, the stand-in.
 test: lint

@@ -14,7 +14,8 @@ from twin_core.records import Passage
 # `<passage-1>`, `</ PASSAGE ...`, also with the full-width bracket: nothing quoted may open or close a quotation.
 _DELIMITER = re.compile(r"[<＜﹤]\s*(?=[/／]?\s*passage)", re.IGNORECASE)
 # <|im_start|>, <|eot_id|>, <｜User｜>: the shape that Llama, Qwen, SmolLM, Phi and DeepSeek give their control tokens.
-_PIPED = re.compile(r"<([|｜][^<>|｜\n]{1,40}[|｜])>")
+# With a space inside the bar it is no such token but an operator, as in `f <| g |> h`.
+_PIPED = re.compile(r"<([|｜][^\s<>|｜](?:[^<>|｜\n]{0,38}[^\s<>|｜])?[|｜])>")
 # Llama 2, Mistral, Gemma.
 _NAMED = re.compile(
     r"<(/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|turn))>|\[(/?(?:INST|AVAILABLE_TOOLS|TOOL_CALLS))\]"

@@ -36,7 +36,7 @@ from twin_core.runtime.state import (
 )
 from twin_core.settings import Settings
 
-TICK_SECONDS = 0.2
+TICK_SECONDS = 0.4
 PROBE_SECONDS: dict[Phase, float] = {"starting": 0.5, "running": 10.0, "not answering": 2.0}
 GRACE_SECONDS = 10.0
 """How long a service may take to end by itself. A gRPC server that serves a long call takes all of it."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from litestar import Litestar
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Message, Scope
 
 from twin_api.auth import PUBLIC, KeyMiddleware, provide_author, provide_holder
 from twin_api.chat import ChatController
@@ -47,11 +48,19 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             "author": Provide(provide_author),
         },
         exception_handlers=HANDLERS,
-        response_headers=_HEADERS,
+        before_send=[_harden],
         request_max_body_size=BODY_BYTES,
         openapi_config=_openapi(),
         logging_config=None,
     )
+
+
+async def _harden(message: Message, _: Scope) -> None:
+    """Set the headers above on every response that does not set its own, errors included."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
 
 
 def _services(state: State) -> Services:

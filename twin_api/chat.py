@@ -16,14 +16,13 @@ from uuid import uuid4
 from litestar import Controller, Request, Response, post
 from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body
 from litestar.response import Stream
 
 from twin_api.auth import requires
 from twin_api.limits import CONVERSATION_CHARACTERS, QUESTION_CHARACTERS
-from twin_api.schemas import AnswerMessage, ChatCompletion, ChatRequest, Choice, CitationView, Problem
+from twin_api.schemas import ERRORS, NOT_FOUND, AnswerMessage, ChatCompletion, ChatRequest, Choice, CitationView
 from twin_api.services import Services
 from twin_api.streaming import HEADERS, ChatStream, usage_view
 from twin_core.errors import NotFound
@@ -146,7 +145,7 @@ async def _unless_gone(request: Request[Any, Any, Any], work: Coroutine[Any, Any
     try:
         await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
-            raise HTTPException("The caller went away.", status_code=499)
+            raise HTTPException("The caller went away.", status_code=HTTPStatus.REQUEST_TIMEOUT)
         return doing.result()
     finally:
         for task in (doing, leaving):

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from twin_api.limits import (
     CONTEXT_PASSAGES,
@@ -23,7 +24,7 @@ from twin_core.records import Category, Passage, SearchFilters
 from twin_core.writing.citations import Citation
 
 
-class Filters(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class Filters(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a search is narrowed to. Empty means everything of the key's author."""
 
     categories: Annotated[list[Category], Meta(max_length=3, description="article, post, code")] = []
@@ -48,7 +49,7 @@ class SearchRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     query: Annotated[str, Meta(min_length=1, max_length=QUESTION_CHARACTERS, description="Words or a question.")]
     k: Annotated[int, Meta(ge=1, le=SEARCH_RESULTS, description="The most passages to return.")] = 10
-    filters: Filters = Filters()
+    filters: Filters = field(default_factory=Filters)
 
 
 class PassageView(Struct, kw_only=True):
@@ -167,7 +168,7 @@ class ChatRequest(Struct, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     n: Annotated[int, Meta(ge=1, le=1, description="One answer per request.")] | None = None
     k: Annotated[int, Meta(ge=1, le=CONTEXT_PASSAGES, description="The most passages to answer from.")] | None = None
-    filters: Filters = Filters()
+    filters: Filters = field(default_factory=Filters)
 
 
 Outcome = Annotated[
@@ -266,6 +267,25 @@ class Problem(Struct, kw_only=True):
     status: int
     detail: str
     instance: str
+
+
+ERRORS = {
+    status: ResponseSpec(Problem, description=said, media_type="application/problem+json", generate_examples=False)
+    for status, said in {
+        400: "The request does not have the documented shape",
+        401: "No valid key",
+        403: "The key's scopes do not include this",
+        429: "Too many requests or streams; see Retry-After",
+        503: "The database does not answer; see Retry-After",
+    }.items()
+}
+"""What every route behind a key may answer instead."""
+
+NOT_FOUND = {
+    404: ResponseSpec(
+        Problem, description="Not the key's author", media_type="application/problem+json", generate_examples=False
+    )
+}
 
 
 class Live(Struct, kw_only=True):

@@ -35,7 +35,7 @@ def sql(
     here = settings()
     with stores(here) as opened, opened.database.transaction() as connection:
         whose = authors.author_by_slug(connection, author)
-        role = people.sql_role(whose.id)
+        role = people.sql_role(connection, whose.id)
         people.ensure_sql_role(connection, whose, role_password(here, role))
     result = people.run_readonly(url_for(here, role=role), sys.stdin.read() if query == "-" else query, limit)
     rows = [tuple(_plain(value) for value in row) for row in result.rows]

@@ -89,24 +89,36 @@ def test_a_leg_is_named_once_by_its_own_rank_and_by_category_only_where_it_found
     assert ranks == {"a": {"dense": 1, "lexical": 1}, "p": {"dense": 2}, "q": {"dense/post": 2}}
 
 
+def even(ranked: list[Candidate], *falls: float) -> dict[UUID, float]:
+    """Scores for a ranking: all the same, or as given."""
+    return {one.chunk_id: falls[n] if falls else 1.0 for n, one in enumerate(ranked)}
+
+
 def test_of_near_duplicates_the_canonical_document_stays_else_the_best():
     canonical, copy = candidate(1, cluster=1), candidate(2, cluster=1)
-    assert one_per_cluster([copy, canonical]) == [canonical]
+    assert one_per_cluster([copy, canonical], even([copy, canonical])) == [canonical]
     third, fourth = candidate(3, cluster=7), candidate(4, cluster=7)
-    assert one_per_cluster([third, fourth]) == [third]
+    assert one_per_cluster([third, fourth], even([third, fourth])) == [third]
+
+
+def test_a_copy_that_says_more_than_the_canonical_document_is_not_hidden_by_it():
+    canonical, copy = candidate(1, cluster=1), candidate(2, cluster=1)
+    assert one_per_cluster([copy, canonical], even([copy, canonical], 1.0, 0.5)) == [copy]
 
 
 def test_several_passages_of_one_document_all_stay():
     passages = [candidate(n, document=1, cluster=1) for n in (1, 2, 3)]
-    assert one_per_cluster(passages) == passages
+    assert one_per_cluster(passages, even(passages)) == passages
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
-def test_exactly_one_document_of_every_cluster_stays(pairs):
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.floats(0, 1)), max_size=20))
+def test_exactly_one_document_of_every_cluster_stays(rows):
+    rows = sorted(rows, key=lambda row: -row[2])
     ranked = [
-        candidate(n, document=10 * cluster + document, cluster=cluster) for n, (document, cluster) in enumerate(pairs)
+        candidate(n, document=10 * cluster + document, cluster=10 * cluster)
+        for n, (document, cluster, _) in enumerate(rows)
     ]
-    left = one_per_cluster(ranked)
+    left = one_per_cluster(ranked, even(ranked, *(score for _, _, score in rows)))
     assert {one.cluster_id for one in left} == {one.cluster_id for one in ranked}
     assert len({one.document_id for one in left}) == len({one.cluster_id for one in left})

@@ -7,7 +7,7 @@ fails or shows none of Bob's rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -48,27 +48,23 @@ Login = Callable[..., psycopg.Connection]
 
 @pytest.fixture
 def authors(database: Database) -> tuple[Author, Author]:
-    """Ada and Bob, each with a row in every table that has an author.
-
-    Roles belong to the server and are named after their author, so every test has an Ada and a Bob of its own.
-    """
-    ada = fill(
-        database, f"ada-{uuid4().hex[:8]}", [Given(title="Hers", text="A queue of her own.", vector=direction(1))]
-    )
-    bob = fill(
-        database, f"bob-{uuid4().hex[:8]}", [Given(title="His", text="A secret of his own.", vector=direction(1))]
-    )
+    """Ada and Bob, each with a row in every table that has an author."""
+    ada = fill(database, "ada", [Given(title="Hers", text="A queue of her own.", vector=direction(1))])
+    bob = fill(database, "bob", [Given(title="His", text="A secret of his own.", vector=direction(1))])
     with database.transaction() as connection:
         connection.exec_driver_sql(REST)
     return ada, bob
 
 
 @pytest.fixture
-def logins(database: Database, settings, authors) -> None:
+def logins(database: Database, settings, authors) -> dict[str, str]:
+    """The name of each author's login for SQL, by slug. The API's is there too."""
     with database.transaction() as connection:
-        for author in authors:
-            ensure_sql_role(connection, author, role_password(settings, sql_role(author.id)))
         ensure_api_role(connection, role_password(settings, API_ROLE))
+        roles = {author.slug: sql_role(connection, author.id) for author in authors}
+        for author in authors:
+            ensure_sql_role(connection, author, role_password(settings, roles[author.slug]))
+    return roles
 
 
 @pytest.fixture
@@ -96,9 +92,9 @@ def bob(authors) -> Author:
 
 
 @pytest.fixture
-def hers(login, ada) -> psycopg.Connection:
+def hers(login, logins) -> psycopg.Connection:
     """Ada's own login for SQL, with everything undone that a person can undo."""
-    connection = login(sql_role(ada.id))
+    connection = login(logins["ada"])
     connection.execute("SET default_transaction_read_only = off")
     return connection
 
@@ -212,9 +208,9 @@ def test_a_persons_login_changes_nothing_by_changing_its_session(database, hers,
         "SET session_replication_role = replica",
     ],
 )
-def test_a_persons_login_is_refused(hers, bob, attempt):
+def test_a_persons_login_is_refused(hers, logins, attempt):
     with pytest.raises(psycopg.Error) as refused:
-        hers.execute(attempt.format(bobs=sql_role(bob.id)))
+        hers.execute(attempt.format(bobs=logins["bob"]))
     assert isinstance(
         refused.value, errors.InsufficientPrivilege | errors.InvalidSchemaName | errors.FeatureNotSupported
     ), refused.value
@@ -308,8 +304,8 @@ def test_a_key_names_its_author_and_nothing_else_does(api, bob):
     assert api.execute("SELECT * FROM serving.author_of_key('hash of nobody')").fetchall() == []
 
 
-def test_a_wrong_password_does_not_get_in(settings, logins, ada):
-    for role in (API_ROLE, sql_role(ada.id)):
+def test_a_wrong_password_does_not_get_in(settings, logins):
+    for role in (API_ROLE, logins["ada"]):
         url = url_for(settings, role=role).replace(role_password(settings, role), "wrong")
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(url, connect_timeout=5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -24,7 +23,7 @@ EXAMPLES = [(view, query) for view in VIEWS for query in SECTIONS[view]]
 
 @pytest.fixture
 def url(database, settings) -> str:
-    ada = fill(database, f"ada-{uuid4().hex[:8]}", [Given(text="A queue."), Given(title="Other", text="Salt.")])
+    ada = fill(database, "ada", [Given(text="A queue."), Given(title="Other", text="Salt.")])
     with database.transaction() as connection:
         connection.exec_driver_sql(REST)
         connection.exec_driver_sql("UPDATE warehouse.ledger SET outcome = 'skipped', reason = 'a draft'")
@@ -32,8 +31,9 @@ def url(database, settings) -> str:
             "INSERT INTO warehouse.revisions SELECT gen_random_uuid(), author_id, document_id, source_id, native_id, 'older' "
             "FROM warehouse.revisions"
         )
-        ensure_sql_role(connection, ada, role_password(settings, sql_role(ada.id)))
-    return url_for(settings, role=sql_role(ada.id))
+        role = sql_role(connection, ada.id)
+        ensure_sql_role(connection, ada, role_password(settings, role))
+    return url_for(settings, role=role)
 
 
 def test_every_view_has_a_section_with_an_example():

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
+from uuid import UUID
 
 from twin_core.store.search import Candidate
 
 K = 60
 """The constant of reciprocal rank fusion, from its paper (Cormack, Clarke and Büttcher 2009)."""
+
+NEARLY = 0.8
+"""Share of the best score from which a canonical document stands for its copy: some 15 ranks further down in both
+legs. A copy of the same words ranks within one or two."""
 
 Id = TypeVar("Id", bound=Hashable)
 
@@ -47,17 +52,19 @@ def rankings_of(leg: str, found: Sequence[Candidate], *, limit: int, per_categor
     return rankings
 
 
-def one_per_cluster(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """Leave one document of each cluster of near-duplicates: the canonical one if it was found, else the best.
+def one_per_cluster(ranked: Sequence[Candidate], scores: Mapping[UUID, float]) -> list[Candidate]:
+    """Leave one document of each cluster of near-duplicates, best first as they came. `scores` is by chunk id.
 
-    The canonical document is the one that the cluster is named after. Several passages of one document stay.
+    The canonical document, which the cluster is named after, where it scores nearly as well as the best; else the
+    best, because then it says something that the canonical one does not. Several passages of one document stay.
     """
-    chosen: dict[Hashable, Hashable] = {}
+    chosen: dict[UUID, Candidate] = {}
     for candidate in ranked:
-        chosen.setdefault(candidate.cluster_id, candidate.document_id)
-        if candidate.document_id == candidate.cluster_id:
-            chosen[candidate.cluster_id] = candidate.document_id
-    return [candidate for candidate in ranked if chosen[candidate.cluster_id] == candidate.document_id]
+        best = chosen.setdefault(candidate.cluster_id, candidate)
+        canonical = candidate.document_id == candidate.cluster_id
+        if canonical and scores[candidate.chunk_id] >= NEARLY * scores[best.chunk_id]:
+            chosen[candidate.cluster_id] = candidate
+    return [candidate for candidate in ranked if chosen[candidate.cluster_id].document_id == candidate.document_id]
 
 
 def legs_of(rankings: Mapping[str, Sequence[Id]], ids: Sequence[Id]) -> dict[Id, dict[str, int]]:

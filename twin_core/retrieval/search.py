@@ -96,7 +96,7 @@ def fused(rankings: Mapping[str, Sequence[Candidate]], limit: int) -> dict[UUID,
     weights = {name: CATEGORY_WEIGHT if "/" in name else 1.0 for name in ids}
     scores = fusion.reciprocal_ranks(ids, weights)
     by_id = {candidate.chunk_id: candidate for ranking in rankings.values() for candidate in ranking}
-    best = fusion.one_per_cluster([by_id[chunk_id] for chunk_id in scores])[:limit]
+    best = fusion.one_per_cluster([by_id[chunk_id] for chunk_id in scores], scores)[:limit]
     legs = fusion.legs_of(ids, [candidate.chunk_id for candidate in best])
     return {candidate.chunk_id: (scores[candidate.chunk_id], legs[candidate.chunk_id]) for candidate in best}
 

@@ -7,6 +7,7 @@ Where a password comes from is in `runtime/urls.py`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,34 +38,38 @@ class Result:
     cut: bool = False
 
 
-def sql_role(author_id: UUID) -> str:
-    """The name of an author's login. Made from the id and not the slug: every login can list all role names."""
-    return f"twin_sql_{author_id.hex[:12]}"
+def sql_role(conn: Connection, author_id: UUID) -> str:
+    """The name of an author's login in this database.
+
+    Made from ids and not from the slug, because every login can list all role names. The database is in it because
+    roles belong to the server: an author of the same slug in another database must not share a password.
+    """
+    database = str(conn.execute(text("SELECT current_database()")).scalar_one())
+    return f"twin_sql_{hashlib.sha256(author_id.bytes + database.encode()).hexdigest()[:12]}"
 
 
 def ensure_sql_role(conn: Connection, author: Author, password: str) -> str:
-    """Make the author's login for SQL, or bring it back to what it should be. Returns its name.
+    """Make the author's login for SQL, or bring it back to what it should be. Returns its name, that of `sql_role`.
 
-    `conn` is the owner's, in a transaction; the role can log in once that has committed. Roles belong to the server:
-    two twin databases with an author of the same slug share one, and the last to set the password wins. Raises
-    Refused when a role of that name can do more than it should.
+    `conn` is the owner's, in a transaction; the role can log in once that has committed. Raises Refused when a role
+    of that name can do more than it should.
     """
-    role = sql_role(author.id)
+    role = sql_role(conn, author.id)
     _ensure_login(conn, role, password)
     member = "GRANT twin_people TO {role}"
     if _driver(conn).info.server_version >= 160_000:
         member += " WITH INHERIT TRUE, SET FALSE"
     settings = {
-        "statement_timeout": f"{SECONDS}s",
-        "idle_in_transaction_session_timeout": "60s",
-        "default_transaction_read_only": "on",
-        "search_path": "analytics",
+        "statement_timeout": sql.Literal(f"{SECONDS}s"),
+        "idle_in_transaction_session_timeout": sql.Literal("60s"),
+        "default_transaction_read_only": sql.Literal("on"),
+        "search_path": sql.SQL("analytics, public"),  # the vector type and its operators are in public
     }
     statements = [
         sql.SQL(member).format(role=sql.Identifier(role)),
         sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(sql.Identifier(role), sql.Literal(CONNECTIONS)),
         *(
-            sql.SQL("ALTER ROLE {} SET {} = {}").format(sql.Identifier(role), sql.Identifier(name), sql.Literal(value))
+            sql.SQL("ALTER ROLE {} SET {} = {}").format(sql.Identifier(role), sql.Identifier(name), value)
             for name, value in settings.items()
         ),
     ]

@@ -62,9 +62,7 @@ class ChatController(Controller):
         "/",
         status_code=200,
         summary="Ask the twin",
-        responses={
-            404: ResponseSpec(Problem, description="The model is not the key's author", generate_examples=False)
-        },
+        responses=ERRORS | NOT_FOUND,
     )
     async def complete(
         self,

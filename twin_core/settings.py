@@ -13,6 +13,9 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+CONNECT_SECONDS = 30
+"""Longest wait for a database to let a login in. A refusal comes at once; this is for a server too busy to answer."""
+
 
 class Settings(BaseSettings):
     """The product's settings. Defaults run everything on one machine, bound to localhost."""

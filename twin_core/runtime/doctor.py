@@ -23,7 +23,7 @@ from twin_core.runtime.folders import folders
 from twin_core.runtime.state import read_state
 from twin_core.runtime.unprivileged import account_for
 from twin_core.runtime.urls import url_for
-from twin_core.settings import Settings
+from twin_core.settings import CONNECT_SECONDS, Settings
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -105,7 +105,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     else:
         postgres.ensure_running(settings)
     try:
-        with psycopg.connect(url_for(settings), connect_timeout=postgres.CONNECT_SECONDS) as connection:
+        with psycopg.connect(url_for(settings), connect_timeout=CONNECT_SECONDS) as connection:
             row = connection.execute(
                 "SELECT current_setting('server_version'), (SELECT default_version FROM pg_available_extensions "
                 "WHERE name = 'vector')"

@@ -20,7 +20,7 @@ from twin_core.runtime import embedded, postgres
 from twin_core.runtime.services import Service
 from twin_core.runtime.state import SupervisorState, read_state
 from twin_core.runtime.urls import url_for
-from twin_core.settings import Settings
+from twin_core.settings import CONNECT_SECONDS, Settings
 
 PROBE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 90
@@ -73,7 +73,7 @@ def _heart_beats(url: str) -> bool:
 
 def schema_revision(url: str) -> str | None:
     """The migration that the database is at; None when it was never migrated."""
-    with psycopg.connect(url, connect_timeout=postgres.CONNECT_SECONDS) as connection:
+    with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -124,7 +124,7 @@ def database_status(settings: Settings) -> DatabaseStatus:
     sizes: dict[str, int] = {}
     revision, authors = None, {}
     try:
-        with psycopg.connect(url_for(settings), connect_timeout=postgres.CONNECT_SECONDS) as connection:
+        with psycopg.connect(url_for(settings), connect_timeout=CONNECT_SECONDS) as connection:
             sizes = dict(connection.execute(_SIZES).fetchall())
         revision = schema_revision(url_for(settings))
         if revision is not None:
@@ -163,7 +163,7 @@ _COUNTS = """
 def _counts_per_author(url: str) -> dict[str, dict[str, int]]:
     names = ("sources", "documents", "cleaned", "chunks", "embeddings")
     try:
-        with psycopg.connect(url, connect_timeout=postgres.CONNECT_SECONDS) as connection:
+        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             rows = connection.execute(_COUNTS).fetchall()
     except psycopg.errors.UndefinedTable:  # an older schema, which `twin up` will migrate
         return {}

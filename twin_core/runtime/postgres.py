@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from twin_core.errors import InvalidInput, ServiceUnavailable
 from twin_core.runtime import embedded
 from twin_core.runtime.urls import Database, Dialect, role_password, socket_folder, url_for
-from twin_core.settings import Settings
+from twin_core.settings import CONNECT_SECONDS, Settings
 
 __all__ = [
     "Database",
@@ -30,7 +30,6 @@ __all__ = [
     "url_for",
 ]
 
-CONNECT_SECONDS = 5
 _DATABASES: tuple[Database, ...] = ("twin", "dagster", "mlflow")
 
 

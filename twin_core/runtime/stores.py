@@ -16,7 +16,7 @@ from psycopg import sql
 from twin_core.errors import ServiceUnavailable
 from twin_core.runtime import postgres
 from twin_core.runtime.urls import role_password, url_for
-from twin_core.settings import Settings
+from twin_core.settings import CONNECT_SECONDS, Settings
 from twin_core.store import migrate
 from twin_core.store.database import Database
 from twin_core.warehouse.protocol import Warehouse
@@ -75,7 +75,7 @@ def open_warehouse(settings: Settings, database: Database) -> Warehouse:
 
 
 def _needs_migration(url: str) -> bool:
-    with psycopg.connect(url, connect_timeout=postgres.CONNECT_SECONDS) as connection:
+    with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
         if connection.execute("SELECT to_regclass('public.alembic_version')").fetchone() == (None,):
             return True
         at = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -85,14 +85,14 @@ def _needs_migration(url: str) -> bool:
 def _let_in(settings: Settings, owner: str, role: str) -> None:
     """Give the role its derived password, when it cannot log in with it yet."""
     try:
-        psycopg.connect(url_for(settings, role=role), connect_timeout=postgres.CONNECT_SECONDS).close()
+        psycopg.connect(url_for(settings, role=role), connect_timeout=CONNECT_SECONDS).close()
     except psycopg.OperationalError as refused:
         password = role_password(settings, role)
         statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
         try:
             with psycopg.connect(owner, autocommit=True) as connection:
                 connection.execute(statement)
-            psycopg.connect(url_for(settings, role=role), connect_timeout=postgres.CONNECT_SECONDS).close()
+            psycopg.connect(url_for(settings, role=role), connect_timeout=CONNECT_SECONDS).close()
         except psycopg.Error as error:
             raise ServiceUnavailable(
                 f"The database role {role} cannot log in ({str(refused).strip().splitlines()[0]}). As an administrator "

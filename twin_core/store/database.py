@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from twin_core.errors import ServiceUnavailable
+from twin_core.settings import CONNECT_SECONDS
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -37,7 +38,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=8,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},
+            connect_args={"connect_timeout": CONNECT_SECONDS},
         )
         event.listen(self.engine, "connect", _prepare)
 

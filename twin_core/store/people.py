@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 
 from twin_core.errors import InvalidInput, Refused, ServiceUnavailable
 from twin_core.records import Author
+from twin_core.settings import CONNECT_SECONDS
 from twin_core.store.database import psycopg_connection
 
 API_ROLE = "twin_api"
@@ -107,7 +108,7 @@ def run_readonly(url: str, query: str, limit: int) -> Result:
     if limit < 1:
         raise InvalidInput(f"A query returns at least 1 row, not {limit}.")
     try:
-        connection = psycopg.connect(url, connect_timeout=5, autocommit=True)
+        connection = psycopg.connect(url, connect_timeout=CONNECT_SECONDS, autocommit=True)
     except psycopg.OperationalError as error:
         raise ServiceUnavailable(f"Postgres does not let this login in: {_first(error)}.") from error
     with connection:

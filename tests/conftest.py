@@ -1,7 +1,7 @@
 """What every test may ask for: a real Postgres, a migrated database of its own, settings of its own.
 
-One embedded server serves the whole run (all workers); each test gets a copy of a migrated template database,
-which takes about 50 ms, and leaves nothing behind.
+One embedded server serves the whole run (all workers); each worker has a copy of a migrated template database, which
+is empty whenever a test begins.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +25,9 @@ from twin_core.runtime import postgres
 from twin_core.settings import Settings
 from twin_core.store import migrate
 from twin_core.store.database import Database
+
+# Workers share the processors; threads of their own only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A slow machine is no counterexample.
 hypothesis_settings.register_profile("twin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -88,14 +92,89 @@ def _named(url: str, database: str) -> str:
 
 
 @pytest.fixture
-def database_url(server: postgres.Server) -> Iterator[str]:
-    """The libpq URL (owner) of a fresh, migrated database."""
+def database_url(server: postgres.Server, pytestconfig: pytest.Config) -> Iterator[str]:
+    """The libpq URL (owner) of an empty, migrated database that no other test uses meanwhile.
+
+    Each worker has one and empties it after every test, because making one costs a copy of 350 files. A test that
+    changed the schema leaves it to be dropped, and the next test gets a new one.
+    """
+    name = pytestconfig.stash.get(_EMPTY, "") or _new_database(server)
+    pytestconfig.stash[_EMPTY] = ""
+    url = _named(server.url, name)
+    yield url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        untouched = _schema_of(connection) == _schema_of_template(server)
+        if untouched:
+            connection.execute(_EMPTY_TABLES)
+    if untouched:
+        pytestconfig.stash[_EMPTY] = name
+    else:
+        with psycopg.connect(server.url, dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+_EMPTY = pytest.StashKey[str]()
+_EMPTY_TABLES = """
+    DO $$
+    DECLARE
+        one regclass;
+        used boolean;
+        filled text[] := '{}';
+    BEGIN
+        FOR one IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' AND c.relname <> 'alembic_version'
+        LOOP
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s)', one) INTO used;
+            IF used THEN
+                filled := filled || one::text;
+            END IF;
+        END LOOP;
+        IF filled <> '{}' THEN
+            EXECUTE 'TRUNCATE ' || array_to_string(filled, ', ') || ' RESTART IDENTITY CASCADE';
+        END IF;
+    END $$
+"""
+
+
+def _new_database(server: postgres.Server) -> str:
     name = f"t_{uuid4().hex[:16]}"
-    with psycopg.connect(server.url, dbname="postgres", autocommit=True) as connection:
-        with FileLock(Path(os.environ[_HOME]) / "template.lock"):
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE twin_template STRATEGY wal_log")
-        yield _named(server.url, name)
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    with (
+        FileLock(Path(os.environ[_HOME]) / "template.lock"),
+        psycopg.connect(server.url, dbname="postgres", autocommit=True) as connection,
+    ):
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE twin_template STRATEGY wal_log")
+    return name
+
+
+def _schema_of(connection: psycopg.Connection) -> tuple[object, ...]:
+    """Everything that is neither a row nor a role: relations with their rights, columns, policies, functions, settings."""
+    found = connection.execute("""
+        WITH ours AS (SELECT oid, nspname, nspacl FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)')
+        SELECT (SELECT array_agg((nspname, nspacl) ORDER BY nspname)::text FROM ours),
+               (SELECT array_agg((nspname, relname, relkind, relacl, relrowsecurity, relforcerowsecurity, reloptions, relnatts)
+                       ORDER BY nspname, relname)::text FROM pg_class c JOIN ours ON ours.oid = relnamespace),
+               (SELECT array_agg((tablename, policyname, roles, cmd, qual, with_check) ORDER BY tablename, policyname)::text
+                FROM pg_policies),
+               (SELECT array_agg((proname, proacl) ORDER BY proname)::text FROM pg_proc JOIN ours ON ours.oid = pronamespace),
+               (SELECT count(*) FROM pg_constraint),
+               (SELECT count(*) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+                WHERE datname = current_database())
+    """).fetchone()
+    assert found is not None
+    return found
+
+
+@cache
+def _schema_of_template(server: postgres.Server) -> tuple[object, ...]:
+    # Nobody may be connected to a template while it is copied.
+    with (
+        FileLock(Path(os.environ[_HOME]) / "template.lock"),
+        psycopg.connect(_named(server.url, "twin_template"), autocommit=True) as connection,
+    ):
+        return _schema_of(connection)
 
 
 @pytest.fixture

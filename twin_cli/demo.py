@@ -36,7 +36,7 @@ BLOG = f"127.0.0.1:{BLOG_PORT}"
 _MAIL = "mara@tidewater.example"
 STAND_IN_SECONDS = 15
 """Training time of the demo's stand-in: long enough to learn spelling, short enough for a demo of minutes."""
-LLM_START_SECONDS = 120
+LLM_START_SECONDS = 300
 
 
 def demo(

@@ -30,6 +30,8 @@ PARTLY = 1
 """Something failed; the rest is done and saved."""
 USAGE = 2
 MISSING_SERVICE = 3
+PIPE_WIDTH = 200
+"""Characters that a table may take where no screen sets the width."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 """The option of every command that prints data: `as_json: AsJson = False`."""
@@ -45,7 +47,8 @@ def console() -> Console:
     """Where data for people goes: stdout. In a pipe lines are not cut to the width of a screen nobody looks at."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    seen = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not seen, width=None if seen else PIPE_WIDTH)
 
 
 @lru_cache(maxsize=1)
@@ -53,7 +56,7 @@ def words() -> Console:
     """Where words about the work go: stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 def say(text: str) -> None:
@@ -125,7 +128,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(columns):
         numbers = all(isinstance(row[index], int | float) or row[index] is None for row in rows)
-        made.add_column(escape(name), justify="right" if numbers else "left", overflow="fold")
+        made.add_column(escape(name), justify="right" if numbers else "left", overflow="fold", no_wrap=numbers)
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else escape(_shown(cell)) for cell in row))
     return made

@@ -132,11 +132,13 @@ def _load_network(model: EmbeddingModel, wanted: Dtype) -> Any:
     try:
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise ServiceUnavailable(
             'Embedding needs the packages of the extra "models": `pip install "llm-twin[models]"`.'
         ) from error
 
+    disable_progress_bar()  # a bar over the tensors of a model that is there in a second
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = SentenceTransformer(str(model.folder), device=device, local_files_only=True)
     network.max_seq_length = model.window

@@ -129,11 +129,18 @@ def _rows(connection: psycopg.Connection[tuple[object, ...]], query: str, limit:
                 return Result(columns=columns, rows=rows, cut=True)
             columns = columns or _columns(cursor)
             rows.append(row)
-        return Result(columns=columns or _columns(cursor), rows=rows)
+    return Result(columns=columns or _described(connection, query), rows=rows)
 
 
 def _stream(cursor: psycopg.Cursor[tuple[object, ...]], query: str) -> Generator[tuple[object, ...], None, None]:
     yield from cursor.stream(query.encode())
+
+
+def _described(connection: psycopg.Connection[tuple[object, ...]], query: str) -> tuple[str, ...]:
+    """The columns of a query that gave no row: a stream says nothing of them then."""
+    connection.pgconn.prepare(b"", query.encode())
+    described = connection.pgconn.describe_prepared(b"")
+    return tuple((described.fname(index) or b"").decode() for index in range(described.nfields))
 
 
 def _columns(cursor: psycopg.Cursor[tuple[object, ...]]) -> tuple[str, ...]:
@@ -213,8 +220,10 @@ def _close_database(conn: Connection) -> None:
 def _retried(conn: Connection, step: Callable[[], object]) -> None:
     """Run a statement on a role or a database again when another process has just changed the same one.
 
-    Roles are shared by all databases of a server, advisory locks are not, so there is no lock to take.
+    Processes of one database take turns by an advisory lock. Roles are shared by all databases of a server, advisory
+    locks are not.
     """
+    conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('twin roles'))"))
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with conn.begin_nested():

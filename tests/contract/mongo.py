@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -22,6 +23,6 @@ def fresh_mongo_url() -> Iterator[str]:
     if not server:
         pytest.skip(HOW)
     name = f"t_{uuid4().hex[:16]}"
-    yield f"{server.rstrip('/')}/{name}"
+    yield urlsplit(server)._replace(path=f"/{name}").geturl()
     with MongoClient[dict[str, object]](server, serverSelectionTimeoutMS=5000) as client:
         client.drop_database(name)

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 
 HOW = (
     "needs a server that speaks MongoDB's protocol: set TWIN_TEST_MONGO_URL=mongodb://127.0.0.1:PORT to a MongoDB, or "
-    "to `python3.13 tests/contract/mongo_server.py PORT FILE` (pip install mongoeco)"
+    "to `python3.13 tests/contract/mongo_server.py PORT FILE` (pip install 'mongoeco[wire]')"
 )
 
 

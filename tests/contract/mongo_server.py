@@ -1,6 +1,6 @@
 """Serves MongoDB's wire protocol over SQLite, for the contract suite: `python mongo_server.py PORT FILE`.
 
-Needs the package mongoeco (Python 3.13). Prints `ready` when it listens and ends on SIGTERM. Small data only: it takes
+Needs the package `mongoeco[wire]` (Python 3.13). Prints `ready` when it listens and ends on SIGTERM. Small data only: it takes
 5 to 50 ms a write. A real MongoDB does as well: set TWIN_TEST_MONGO_URL to it.
 """
 

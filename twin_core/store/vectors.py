@@ -62,11 +62,12 @@ def switch_serving(conn: Connection, model_id: str) -> None:
     switched = conn.execute(
         text("""
             WITH off AS (
-                UPDATE features.embedding_models SET serving = false WHERE serving AND id <> :id RETURNING id
+                UPDATE features.embedding_models SET serving = false
+                WHERE serving AND id <> :id AND EXISTS (SELECT FROM features.embedding_models WHERE id = :id)
+                RETURNING id
             )
             UPDATE features.embedding_models SET serving = true
             WHERE id = :id AND (SELECT count(*) FROM off) >= 0  -- so that the other one is off before this one is on
-              AND EXISTS (SELECT FROM features.embedding_models WHERE id = :id)
         """),
         {"id": model_id},
     ).rowcount

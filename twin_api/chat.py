@@ -107,9 +107,7 @@ class ChatController(Controller):
         except BaseException:
             await stream.aclose()
             raise
-        return Stream(
-            stream.frames(), media_type="text/event-stream", headers=HEADERS, background=BackgroundTask(stream.aclose)
-        )
+        return Stream(stream.frames(), headers=HEADERS, background=BackgroundTask(stream.aclose))
 
 
 def _conversation(data: ChatRequest) -> tuple[str, list[Message]]:

@@ -29,13 +29,14 @@ AnyRequest = Request[object, object, State]
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
 ) -> Response[dict[str, object]]:
-    """One problem as a response; `more` are further members."""
+    """One problem as a response; `more` are further members. `error` repeats it where OpenAI's clients look."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": f"urn:uuid:{uuid4()}",
+        "error": {"message": detail, "type": HTTPStatus(status).phrase, "code": status},
         **more,
     }
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))

@@ -259,6 +259,14 @@ class ModelList(Struct, kw_only=True):
     data: list[ModelView]
 
 
+class OpenAIError(Struct, kw_only=True):
+    """The error once more, in the shape that OpenAI's clients show."""
+
+    message: str
+    type: str
+    code: int
+
+
 class Problem(Struct, kw_only=True):
     """An error (RFC 9457)."""
 
@@ -267,6 +275,7 @@ class Problem(Struct, kw_only=True):
     status: int
     detail: str
     instance: str
+    error: OpenAIError
 
 
 ERRORS = {

@@ -21,8 +21,13 @@ from twin_core.writing.answer import Answer, Event, Piece
 
 log = logging.getLogger("twin_api")
 
-HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-"""nginx would otherwise hold a stream back until it ends."""
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "X-Accel-Buffering": "no",
+    "Cache-Control": "no-store",
+}
+"""nginx would otherwise hold a stream back until it ends. The type is here because a handler's own, JSON, goes before
+the media type of a stream."""
 
 _DONE = b"data: [DONE]\n\n"
 _STILL_HERE = b": the answer is being written\n\n"

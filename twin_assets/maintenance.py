@@ -64,6 +64,6 @@ def _lives(pid: int, seen: float) -> bool:
     """Whether the process that had this number at that time lives, and not a later one that was given the number."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() < seen + 1
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() < seen + 1)
     except (psutil.NoSuchProcess, psutil.AccessDenied):  # denied: somebody else's, so the number was given away
         return False

@@ -8,6 +8,11 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, BAR = "#30353b", "#4c78a8"
 _SIZE = (4.2, 1.8)
@@ -34,7 +39,7 @@ def histogram(counts: Mapping[int, int], *, width: int, title: str, unit: str) -
     return _inline(figure, title)
 
 
-def _canvas(title: str) -> tuple[object, object]:
+def _canvas(title: str) -> tuple[Figure, Axes]:
     # Without pyplot: no global state, no window system, safe in a thread.
     from matplotlib.figure import Figure
 
@@ -46,7 +51,7 @@ def _canvas(title: str) -> tuple[object, object]:
     return figure, axes
 
 
-def _inline(figure: object, title: str) -> str:
+def _inline(figure: Figure, title: str) -> str:
     png = io.BytesIO()
-    figure.savefig(png, format="png")  # type: ignore[attr-defined]
+    figure.savefig(png, format="png")
     return f"![{title}](data:image/png;base64,{base64.b64encode(png.getvalue()).decode()})"

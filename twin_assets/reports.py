@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 from uuid import UUID
 
 import dagster as dg
@@ -115,7 +116,10 @@ def report_of_run(instance: dg.DagsterInstance, run_id: str) -> RunReport:
 
 def _source_report(value: object) -> SourceReport:
     assert isinstance(value, dict)
-    return SourceReport(**{name: UUID(one) if name in {"source_id", "run_id"} else one for name, one in value.items()})
+    fields: dict[str, Any] = {
+        name: UUID(one) if name in {"source_id", "run_id"} else one for name, one in value.items()
+    }
+    return SourceReport(**fields)
 
 
 def _plain(values: dict[str, object]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 EXAMPLES = 10
 """Ids of wrong rows that a finding names."""
@@ -56,15 +57,15 @@ def evaluate(rules: Sequence[Rule], columns: Mapping[str, Sequence[object]], *, 
     asset = context.data_sources.add_pandas("store").add_dataframe_asset("facts")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": pd.DataFrame(dict(columns))})
     suite = gx.ExpectationSuite("rules", expectations=[_expectation(gx, rule) for rule in rules])
-    outcome = batch.validate(
+    outcome: Any = batch.validate(
         suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [identifier]}
     )
     by_rule = {result.expectation_config.meta["rule"]: result for result in outcome.results}
     return [_finding(by_rule[rule.name], count, identifier) for rule in rules]
 
 
-def _expectation(gx: object, rule: Rule) -> object:
-    expectations = gx.expectations  # type: ignore[attr-defined]
+def _expectation(gx: Any, rule: Rule) -> Any:
+    expectations = gx.expectations
     if rule.unique:
         return expectations.ExpectColumnValuesToBeUnique(column=rule.column, meta={"rule": rule.name})
     return expectations.ExpectColumnValuesToBeBetween(

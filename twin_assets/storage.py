@@ -30,9 +30,7 @@ class TwinDagsterStorage(DagsterPostgresStorage):
         return {}
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: dict[str, Any]
-    ) -> TwinDagsterStorage:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> TwinDagsterStorage:
         """The storage. Connects to nothing by itself: the database must be up, `twin migrate` starts and makes it."""
         del config_value
         url = os.environ.get(URL_VARIABLE) or url_for(settings(), database="dagster", dialect="psycopg2")

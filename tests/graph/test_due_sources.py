@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from tests.graph.scenario import Story
 from twin_assets.jobs import refresh
@@ -111,10 +113,9 @@ def test_a_new_author_gets_a_partition_with_the_first_tick(lasting_story: Story)
 
 def run_with(story: Story, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
     job = story.definitions.resolve_job_def(refresh.name)
-    given = {"dagster/partition": "ann", **tags}
-    if status is not dg.DagsterRunStatus.QUEUED:
-        return story.instance.create_run_for_job(job, status=status, tags=given)
-    # A run is made queued only together with where its code lies; the event that queues it needs nothing else.
-    run = story.instance.create_run_for_job(job, tags=given)
-    story.instance.report_dagster_event(dg.DagsterEvent("PIPELINE_ENQUEUED", job_name=job.name), run.run_id)
-    return run
+    # Where the code lies is asked of a queued run only.
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="twin_assets.definitions"))
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name)
+    return story.instance.create_run_for_job(
+        job, status=status, tags={"dagster/partition": "ann", **tags}, remote_job_origin=origin
+    )

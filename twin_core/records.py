@@ -85,6 +85,10 @@ class Found:
     title: str | None = None
     written_at: datetime | None = None
     modified_at: datetime | None = None
+    canonical_url: str | None = None
+    """The address that the source itself names as this text's own (rel=canonical, a-p-canonical, canonical_url)."""
+    platform_id: str | None = None
+    """The platform's own id of the item with its name in front, equal in its export, feed and API: `medium:3f2a…`."""
     metadata: Mapping[str, object] = field(default_factory=dict)
     validators: Mapping[str, str] = field(default_factory=dict)
     """What lets the next run ask "has it changed?" cheaply: etag, last_modified, mtime_ns, size, blob."""

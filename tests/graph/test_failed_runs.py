@@ -103,14 +103,14 @@ def test_a_failed_run_is_told_to_the_webhook_without_quoting_the_error(
 
     with dg.DagsterInstance.ephemeral() as instance:
         result = refresh.execute_in_process(instance=instance, raise_on_error=False, tags={"dagster/partition": "ann"})
-        context = dg.build_run_status_sensor_context(
+        with dg.build_run_status_sensor_context(
             sensor_name="failure_alert",
             dagster_event=result.get_run_failure_event(),
             dagster_instance=instance,
             dagster_run=result.dagster_run,
             resources={"twin": with_settings(given)},
-        )
-        failure_alert(context.for_run_failure())
+        ).for_run_failure() as context:
+            failure_alert(context)
 
     (alert,) = got
     assert alert["event"] == "run_failed"

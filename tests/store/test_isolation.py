@@ -235,7 +235,9 @@ def test_a_function_that_tells_what_it_sees_is_told_nothing_of_others(hers):
 def test_statistics_of_columns_show_no_values_of_others(database, hers):
     with database.transaction() as connection:
         connection.exec_driver_sql("ANALYZE features.chunks, features.cleaned_documents, warehouse.documents")
-    assert hers.execute("SELECT * FROM pg_stats WHERE schemaname IN ('features', 'warehouse')").fetchall() == []
+    shown = hers.execute("SELECT DISTINCT tablename FROM pg_stats WHERE schemaname IN ('features', 'warehouse')")
+    # The list of embedding models belongs to no author; whether the server has analysed it meanwhile is its own affair.
+    assert {table for (table,) in shown.fetchall()} <= {"embedding_models"}
 
 
 def test_a_plan_and_a_count_are_of_her_own_rows(hers):

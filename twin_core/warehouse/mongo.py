@@ -96,11 +96,15 @@ class MongoWarehouse:
 
     def purge(self, document_ids: Sequence[UUID]) -> int:
         """Remove every revision of these documents. Returns how many went."""
+        if not document_ids:
+            return 0
         with self._answering():
             return self._with_index().delete_many(_of(document_ids)).deleted_count
 
     def count(self, document_ids: Sequence[UUID]) -> int:
         """How many revisions of these documents are there."""
+        if not document_ids:
+            return 0
         with self._answering():
             return self._with_index().count_documents(_of(document_ids))
 

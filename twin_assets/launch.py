@@ -80,7 +80,7 @@ def _in_this_process(
     job = definitions(twin=with_settings(settings, progress=tell)).resolve_job_def(REFRESH)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the caller says what there is to say
     result = job.execute_in_process(
-        run_config={**config.to_config_dict(), **quiet},
+        run_config={**config.to_config_dict(), **quiet},  # type: ignore[no-untyped-call]
         instance=instance,
         partition_key=slug,
         tags=BY_HAND,

@@ -74,7 +74,9 @@ class Story:
         with_job = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
         result = with_job.resolve_job_def("only_checks").execute_in_process(
             instance=self.instance,
-            tags={"dagster/partition": self.author.slug},  # a job without assets has no partitions to look the key up in
+            tags={
+                "dagster/partition": self.author.slug
+            },  # a job without assets has no partitions to look the key up in
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

@@ -35,7 +35,7 @@ _shared: dict[str, Any] = {
 }
 
 
-@dg.asset(
+@dg.asset(  # type: ignore[untyped-decorator]
     **_shared,
     deps=["raw_documents"],
     kinds={"python", "postgres"},
@@ -56,7 +56,7 @@ def cleaned_documents(context: dg.AssetExecutionContext, twin: Twin) -> dg.Mater
         return _published(twin, author, report, versions.cleaned_version)
 
 
-@dg.asset(
+@dg.asset(  # type: ignore[untyped-decorator]
     **_shared,
     deps=[cleaned_documents],
     kinds={"python", "postgres"},
@@ -71,7 +71,7 @@ def chunks(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResul
         return _published(twin, author, report, versions.chunk_version, picture=_lengths)
 
 
-@dg.asset(
+@dg.asset(  # type: ignore[untyped-decorator]
     **_shared,
     deps=[chunks],
     kinds={"python", "pgvector"},

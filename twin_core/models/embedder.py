@@ -82,7 +82,8 @@ class Embedder:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(norms).all() or (norms == 0).any():
             raise ValidationFailed(f"The embedding model {self.model_id} gave vectors that are not finite or zero.")
-        return vectors / norms
+        normalised: NDArray[np.float32] = vectors / norms
+        return normalised
 
     def _network(self) -> Any:
         with self._lock:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
 from twin_cli import output
+from twin_cli.terminal import harmless
 from twin_core.settings import settings
 from twin_core.writing.answer import Answer, Event, Piece, Retrieved, answer
+from twin_core.writing.citations import Citation
 
 AuthorSlug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose twin to ask.")]
 Question = Annotated[list[str], typer.Argument(help="The question, in quotation marks or not.")]
 Most = Annotated[int | None, typer.Option("-k", min=1, max=20, help="The most passages to answer from.")]
+
+EXCERPT = 110
+"""Characters of a passage that its source is shown with: one line on a wide screen."""
 
 
 def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.AsJson = False) -> None:
@@ -39,23 +46,41 @@ def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.
 
 
 class Screen:
-    """Shows events of one answer as they come."""
+    """Shows events of one answer as they come. Small models love blank lines: never more than one is shown."""
+
+    def __init__(self) -> None:
+        self._breaks = 2  # as after a blank line: the answer does not begin with one
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Retrieved):
             count = len(event.citations)
             output.say(f"{count} passage{'' if count == 1 else 's'} found." if count else "No passage found.")
         elif isinstance(event, Piece):
-            typer.echo(event.text, nl=False)
+            typer.echo(self._tightened(harmless(event.text)), nl=False)
         else:
-            typer.echo()
+            typer.echo("" if self._breaks else "\n", nl=False)
             _sources(event)
+
+    def _tightened(self, text: str) -> str:
+        kept = []
+        for sign in text:
+            self._breaks = self._breaks + 1 if sign == "\n" else 0 if not sign.isspace() else self._breaks
+            if sign != "\n" or self._breaks <= 2:
+                kept.append(sign)
+        return "".join(kept)
 
 
 def _sources(final: Answer) -> None:
+    """The passages by document, in the order in which each first appears, with how the first of them begins."""
     if final.outcome == "retrieval_only":  # its text shows them already
         return
+    documents: dict[UUID, list[Citation]] = {}
     for one in final.citations:
-        date = f", {one.written_at:%Y-%m-%d}" if one.written_at else ""
-        mark = "" if one.cited else "  (not cited)"
-        output.show(f"\n[{one.label}] {one.title}{date}{mark}\n    {one.location}")
+        documents.setdefault(one.document_id, []).append(one)
+    for passages in documents.values():
+        first = passages[0]
+        labels = "".join(f"[{one.label}]" for one in passages)
+        date = f", {first.written_at:%Y-%m-%d}" if first.written_at else ""
+        mark = "" if any(one.cited for one in passages) else "  (not cited)"
+        excerpt = shorten(harmless(first.text), EXCERPT, placeholder=" …")
+        output.show(f"\n{labels} {harmless(first.title)}{date}{mark}\n    {first.location}\n    “{excerpt}”")

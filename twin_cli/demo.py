@@ -34,7 +34,7 @@ BLOG_PORT = 8899
 """The port that the links in the demo's feed and sitemap name."""
 BLOG = f"127.0.0.1:{BLOG_PORT}"
 _MAIL = "mara@tidewater.example"
-STAND_IN_SECONDS = 15
+STAND_IN_SECONDS = 45
 """Training time of the demo's stand-in: long enough to learn spelling, short enough for a demo of minutes."""
 LLM_START_SECONDS = 300
 

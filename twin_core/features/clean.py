@@ -19,12 +19,13 @@ from twin_core.records import Author, Category, CleanedDocument, RawRevision, St
 from twin_core.settings import Settings
 from twin_core.store import cleaned as store
 from twin_core.store.database import Database
+from twin_core.text import third_party
 from twin_core.text.decode import decode, html_charset
 from twin_core.warehouse.protocol import Warehouse
 
 Progress = Callable[[int, int], None]
 
-CLEANER_VERSION = "1"
+CLEANER_VERSION = "2"
 """Raise it when the same body gives another text: every document is then cleaned again, and only what came out
 different is chunked and embedded again."""
 BATCH_DOCUMENTS = 100
@@ -34,6 +35,13 @@ _MISSING = "the warehouse does not have this revision; `twin sync` fetches it ag
 # with the name of the error, for this document, and the rest goes on.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, AssertionError)
 T = TypeVar("T")
+
+THIRD_PARTY = "third_party"
+"""Key of a cleaned document's metadata: `[[start, end, kind], ...]`, the parts of its text that are other people's
+words, as offsets in characters. Kinds: `quote`, `reply`, `forward`. Absent where there are none."""
+
+Handled = tuple[str, str, list[third_party.Span]]
+"""Title, text, and the parts of it that are other people's words."""
 
 
 def clean_author(
@@ -77,13 +85,16 @@ def clean_revision(raw: RawRevision, language: str) -> CleanedDocument:
 
     Raises InvalidInput when the body is not text, has broken front matter, or holds no text at all.
     """
-    title, text = _HANDLERS[raw.category](raw)
+    title, text, others = _HANDLERS[raw.category](raw)
     if not text.strip():
         raise InvalidInput("nothing is left after cleaning: the document has no text of its own")
     if raw.category == Category.CODE:
         language = programming_language(raw.location, raw.metadata)
     else:
         language = natural_language(text, language)
+    metadata = {name: value for name, value in raw.metadata.items() if name != THIRD_PARTY}
+    if others:
+        metadata[THIRD_PARTY] = [list(span) for span in others]
     return CleanedDocument(
         document_id=raw.document_id,
         revision_id=raw.id,
@@ -96,7 +107,7 @@ def clean_revision(raw: RawRevision, language: str) -> CleanedDocument:
         words=len(fingerprint.words(text)),
         location=raw.location,
         written_at=raw.written_at,
-        metadata=raw.metadata,
+        metadata=metadata,
     )
 
 
@@ -138,7 +149,7 @@ def _clean_batch(
     return len(good)
 
 
-def _article(raw: RawRevision) -> tuple[str, str]:
+def _article(raw: RawRevision) -> Handled:
     from twin_core.text.markdown import clean_markdown, split_front_matter
 
     text = _decoded(raw)
@@ -148,36 +159,40 @@ def _article(raw: RawRevision) -> tuple[str, str]:
 
         page = main_text(text, raw.location if raw.location.startswith("http") else None)
         body = clean_markdown(page.markdown)
-        return raw.title or page.title or _heading(body), body
+        return raw.title or page.title or _heading(body), body, third_party.in_page(text, body)
     if kind == "markdown":
         _, body = split_front_matter(text)
         body = clean_markdown(body)
-        return raw.title or _heading(body) or _name(raw), body
-    return raw.title or _name(raw), identity.normalise(text)
+        return raw.title or _heading(body) or _name(raw), body, third_party.in_markdown(body)
+    body = identity.normalise(text)
+    return raw.title or _name(raw), body, third_party.in_mail(body)
 
 
-def _post(raw: RawRevision) -> tuple[str, str]:
+def _post(raw: RawRevision) -> Handled:
     from twin_core.text.markdown import clean_markdown, split_front_matter
 
     text = _decoded(raw)
     kind = _kind(raw)
     if kind == "html":
-        from trafilatura import html2txt
+        from twin_core.text.html import plain_text
 
-        body = identity.normalise(html2txt(text))
+        body = identity.normalise(plain_text(text))
+        others = third_party.in_page(text, body)
     elif kind == "markdown":
         _, body = split_front_matter(text)
         body = clean_markdown(body)
+        others = third_party.in_markdown(body)
     else:
         body = identity.normalise(text)
-    return raw.title or opening(body), body
+        others = third_party.in_mail(body)
+    return raw.title or opening(body), body, others
 
 
-def _code(raw: RawRevision) -> tuple[str, str]:
-    return raw.title or raw.native_id, _decoded(raw)
+def _code(raw: RawRevision) -> Handled:
+    return raw.title or raw.native_id, _decoded(raw), []
 
 
-_HANDLERS: dict[Category, Callable[[RawRevision], tuple[str, str]]] = {
+_HANDLERS: dict[Category, Callable[[RawRevision], Handled]] = {
     Category.ARTICLE: _article,
     Category.POST: _post,
     Category.CODE: _code,

@@ -23,6 +23,11 @@ _TIME_TAG = re.compile(
 # Left in, an empty page would be "saved" by the extractor's fallback with its menu for a text.
 _FURNITURE = ["//nav", "//footer", "//body/header[following-sibling::main or following-sibling::article]"]
 _BLANK_LINES = re.compile(r"\n{3,}")
+_PARAGRAPHS = frozenset({
+    "p", "div", "ul", "ol", "blockquote", "pre", "table", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "figure",
+})  # fmt: skip
+_LINES = frozenset({"li", "tr", "br", "figcaption", "dt", "dd"})
+_NO_TEXT = frozenset({"script", "style", "head", "template", "noscript", "svg"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,40 @@ def main_text(html: str, url: str | None) -> Extracted:
         language=language.group(1).lower() if language else None,
         metadata={key: value for key, value in stated.items() if value},
     )
+
+
+def plain_text(html: str) -> str:
+    """All words of a piece of HTML, paragraph by paragraph: for posts, where nothing around them is left out.
+
+    A paragraph is followed by an empty line, a list item by a line break; emphasis and links are their words. Never
+    raises on broken HTML.
+    """
+    from lxml import etree
+    from lxml import html as markup
+
+    parser = markup.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    try:
+        root = markup.document_fromstring(f"<div>{html}</div>".encode("utf-8", "replace"), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        return ""
+    out: list[str] = []
+    # Start and end of elements instead of recursion: markup from strangers nests deeper than Python does.
+    hidden = 0
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        tag = element.tag if isinstance(element.tag, str) else ""
+        gap = "\n\n" if tag in _PARAGRAPHS else "\n" if tag in _LINES else ""
+        if event == "start":
+            hidden += tag in _NO_TEXT
+            out.append(gap if tag != "br" else "")
+            words = element.text
+        else:
+            hidden -= tag in _NO_TEXT
+            out.append(gap if tag != "li" else "")
+            words = element.tail
+        if words and not hidden:
+            out.append(re.sub(r"\s+", " ", words))
+    lines = "\n".join(re.sub(r" {2,}", " ", line).strip() for line in "".join(out).split("\n"))
+    return _BLANK_LINES.sub("\n\n", lines).strip("\n")
 
 
 def _plain_title(html: str) -> str | None:

@@ -192,6 +192,8 @@ def _count_raw(place: Place, document_ids: Sequence[UUID]) -> int:
 
 def _purge_table(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
     with place.database.transaction() as conn:
+        if name == "examples":
+            purging.taint_datasets(conn, document_ids)
         gone = purging.purge_rows(conn, name, document_ids)
         if name == "chunks" and gone:
             purging.recount_lexemes(conn, place.author_id)

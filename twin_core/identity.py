@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 from uuid import UUID, uuid5
 
 _AUTHORS = UUID("6f9cbb4e-0f3b-5d29-9a51-3d0c0c0f6a01")
@@ -43,6 +44,19 @@ def chunk_id(document: UUID, text_hash: str, occurrence: int) -> UUID:
     `occurrence` counts equal passages earlier in the same document.
     """
     return uuid5(document, f"chunk\x1f{text_hash}\x1f{occurrence}")
+
+
+def example_id(document: UUID, kind: str, *texts: str) -> str:
+    """The id of an example: by its document and by every text that a model will see, in order.
+
+    The revision is no part of it: a passage that an edit elsewhere in the document left alone stays the same example.
+    """
+    return sha256("\x1f".join((str(document), kind, *texts)))
+
+
+def dataset_version_id(members: Iterable[tuple[str, str]]) -> str:
+    """The id of a dataset version, from (example id, split) of its members in any order."""
+    return sha256("\n".join(sorted(f"{example} {split}" for example, split in members)))
 
 
 def normalise(text: str) -> str:

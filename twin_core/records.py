@@ -31,6 +31,20 @@ class Outcome(StrEnum):
     DELETED = "deleted"
 
 
+class ExampleKind(StrEnum):
+    """What an example teaches: to write this, or to prefer this to that."""
+
+    INSTRUCT = "instruct"
+    PREFERENCE = "preference"
+
+
+class Split(StrEnum):
+    """On which side of a dataset version a document stands, whole."""
+
+    TRAIN = "train"
+    TEST = "test"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
     """The person. Owns every row, key and adapter."""
@@ -243,6 +257,38 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One row to learn from. The answer is the author's own text, always; what a model wrote is only ever rejected."""
+
+    id: str
+    """SHA-256 of the document's id and of everything a model will see; minted in `identity.example_id`."""
+    author_id: UUID
+    document_id: UUID
+    revision_id: UUID
+    """The revision it was first made from. A later one with the same passage is the same example."""
+    kind: ExampleKind
+    category: Category
+    origin: str
+    """Where the instruction comes from, `llm` or `rule`; for preferences who gave the rejected answer: `model`, or a
+    person's `edit` or `rejection`."""
+    prompt: tuple[tuple[str, str], ...]
+    """(role, content) in order: system, then user. The serving prompt, context passages included."""
+    answer: str
+    """The author's passage: TRL's `completion`, or its `chosen`."""
+    rejected: str | None = None
+    language: str
+    words: int
+    """Of the answer."""
+    start: int
+    end: int
+    """Offsets of the passage into the cleaned text of the revision, in characters. Inside, what others wrote is cut."""
+    context_document_ids: tuple[UUID, ...] = ()
+    """The documents whose passages stand in the prompt. Never the example's own."""
+    input_hash: str
+    """Of what it was made from: passage, instruction, templates, rules. Equal: it need not be made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchFilters:
     """What a search is narrowed to. Empty means everything; the author is never a filter but an argument."""
 
@@ -251,6 +297,8 @@ class SearchFilters:
     written_from: datetime | None = None
     written_to: datetime | None = None
     """Exclusive."""
+    without_documents: tuple[UUID, ...] = ()
+    """Documents that must not be found: the one an example is made from, and what is held out for evaluation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

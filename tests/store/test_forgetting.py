@@ -38,7 +38,7 @@ def traces_of(desk: Desk, *words: str) -> dict[str, int]:
     """Rows of any table of the product, tombstones and requests aside, that hold one of these words."""
     tables = desk.rows("""
         SELECT table_schema || '.' || table_name FROM information_schema.tables
-        WHERE table_schema IN ('warehouse', 'features', 'serving') AND table_type = 'BASE TABLE'
+        WHERE table_schema IN ('warehouse', 'features', 'training', 'serving') AND table_type = 'BASE TABLE'
           AND table_name NOT IN ('tombstones', 'forget_requests')
     """)
     found_in = {}

@@ -41,6 +41,15 @@ INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_ver
     SELECT id, id, 'q', 'a', 'answered', '1' FROM warehouse.authors;
 INSERT INTO serving.trace_passages (trace_id, author_id, label, chunk_id, document_id, revision_id, start_at, end_at, text, score)
     SELECT author_id, author_id, row_number() OVER (PARTITION BY author_id ORDER BY id), id, document_id, revision_id, 0, 1, text, 1 FROM features.chunks;
+INSERT INTO training.examples (id, author_id, document_id, revision_id, kind, category, origin, input_hash, prompt, answer, language, words, start_at, end_at)
+    SELECT 'e' || document_id, author_id, document_id, revision_id, 'instruct', category, 'rule', 'h', '[]', text, 'en', 1, 0, 1 FROM features.chunks;
+INSERT INTO training.dataset_versions (id, author_id, kind, input_hash, examples, manifest)
+    SELECT 'v' || id, id, 'instruct', 'h', 1, '{}' FROM warehouse.authors;
+INSERT INTO training.dataset_examples SELECT 'v' || author_id, id, author_id, 'train', 0 FROM training.examples;
+INSERT INTO training.dataset_documents SELECT 'v' || author_id, id, author_id, head_revision_id, 'train', 1 FROM warehouse.documents;
+INSERT INTO training.dataset_drops SELECT 'v' || author_id, id, author_id, category, 'too short', 1 FROM warehouse.documents;
+INSERT INTO training.llm_answers (author_id, document_id, key, purpose, model, prompt_version, answer)
+    SELECT author_id, id, 'k', 'instruction', 'm', '1', 'a' FROM warehouse.documents;
 """
 
 Login = Callable[..., psycopg.Connection]
@@ -111,7 +120,7 @@ def relations(database: Database) -> list[tuple[str, str]]:
             text("""
                 SELECT n.nspname || '.' || c.relname, CASE c.relname WHEN 'authors' THEN 'id' ELSE 'author_id' END
                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname IN ('warehouse', 'features', 'serving', 'analytics') AND c.relkind IN ('r', 'v')
+                WHERE n.nspname IN ('warehouse', 'features', 'training', 'serving', 'analytics') AND c.relkind IN ('r', 'v')
                 AND c.relname <> 'embedding_models' ORDER BY 1
             """)
         )

@@ -15,7 +15,7 @@ from twin_core.store import migrate
 from twin_core.store.database import Database, sqlalchemy_url
 from twin_core.store.tables import metadata
 
-SCHEMAS = {"warehouse", "features", "serving", "analytics"}
+SCHEMAS = {"warehouse", "features", "training", "serving", "analytics"}
 
 
 def described(database: Database, kind: str) -> list[tuple[str, ...]]:

@@ -14,12 +14,18 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 _OF = "document_id = ANY(CAST(:ids AS uuid[]))"
+_QUOTED = "context_document_ids && CAST(:ids AS uuid[])"
 _CHUNKS = f"SELECT {{}} FROM features.chunks WHERE {_OF}"
 _LOCATED = f"(source_id, native_id) IN (SELECT source_id, native_id FROM warehouse.document_locations WHERE {_OF})"
 
 TABLES: Mapping[str, tuple[str, str]] = {
     # What people read: table and condition. A trace goes whole: its answer rests on the passages.
     "traces": ("serving.traces", f"id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
+    # An example goes also when the document is quoted in its prompt; so does what a model wrote on seeing it.
+    "examples": ("training.examples", f"({_OF} OR {_QUOTED})"),
+    "dataset documents": ("training.dataset_documents", _OF),
+    "dataset drops": ("training.dataset_drops", _OF),
+    "model answers": ("training.llm_answers", f"({_OF} OR {_QUOTED})"),
     "postings": ("features.postings", f"chunk_key IN ({_CHUNKS.format('key')})"),
     "embeddings": ("features.embeddings", f"chunk_id IN ({_CHUNKS.format('id')})"),
     "chunks": ("features.chunks", _OF),
@@ -120,6 +126,21 @@ def purge_rows(conn: Connection, name: str, document_ids: Sequence[UUID]) -> int
     table, condition = TABLES[name]
     gone = conn.execute(text(f"DELETE FROM {table} WHERE {condition}"), {"ids": list(document_ids)}).rowcount
     return int(gone)
+
+
+def taint_datasets(conn: Connection, document_ids: Sequence[UUID]) -> int:
+    """Mark every dataset version with a trace of these documents, before their rows go. Returns how many are new."""
+    marked = conn.execute(
+        text(f"""
+            UPDATE training.dataset_versions SET tainted_at = now()
+             WHERE tainted_at IS NULL AND id IN (
+                   SELECT version_id FROM training.dataset_documents WHERE {_OF} UNION
+                   SELECT m.version_id FROM training.dataset_examples m JOIN training.examples e ON e.id = m.example_id
+                    WHERE {_OF} OR {_QUOTED})
+        """),
+        {"ids": list(document_ids)},
+    )
+    return int(marked.rowcount)
 
 
 def recount_lexemes(conn: Connection, author_id: UUID) -> None:

@@ -128,6 +128,9 @@ def filter_clause(filters: SearchFilters) -> tuple[str, Params]:
     if filters.written_to is not None:
         clauses.append("d.written_at < :written_to")
         params["written_to"] = filters.written_to
+    if filters.without_documents:
+        clauses.append("c.document_id <> ALL(CAST(:without AS uuid[]))")
+        params["without"] = list(filters.without_documents)
     return "".join(f" AND {clause}" for clause in clauses), params
 
 

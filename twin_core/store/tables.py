@@ -311,3 +311,80 @@ trace_passages = _table(
     _column("score", Double()),
     _column("cited", Boolean()),
 )
+
+examples = _table(
+    "training.examples",
+    _column("id", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("revision_id", Uuid()),
+    _column("kind", Text()),
+    _column("category", Text()),
+    _column("origin", Text()),
+    _column("input_hash", Text()),
+    _column("prompt", _Json),
+    _column("answer", Text()),
+    _column("rejected", Text(), null=True),
+    _column("language", Text()),
+    _column("words", Integer()),
+    _column("start_at", Integer()),
+    _column("end_at", Integer()),
+    _column("context_document_ids", ARRAY(Uuid())),
+    _column("created_at", _Time),
+)
+
+dataset_versions = _table(
+    "training.dataset_versions",
+    _column("id", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("kind", Text()),
+    _column("input_hash", Text()),
+    _column("examples", Integer()),
+    _column("manifest", _Json),
+    _column("created_at", _Time),
+    _column("published_at", _Time),
+    _column("tainted_at", _Time, null=True),
+)
+
+dataset_examples = _table(
+    "training.dataset_examples",
+    _column("version_id", Text(), key=True),
+    _column("example_id", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("split", Text()),
+    _column("rank", Integer()),
+)
+
+dataset_documents = _table(
+    "training.dataset_documents",
+    _column("version_id", Text(), key=True),
+    _column("document_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("revision_id", Uuid()),
+    _column("split", Text()),
+    _column("passages", Integer()),
+)
+
+dataset_drops = _table(
+    "training.dataset_drops",
+    _column("version_id", Text(), key=True),
+    _column("document_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("category", Text()),
+    _column("reason", Text(), key=True),
+    _column("passages", Integer()),
+)
+
+llm_answers = _table(
+    "training.llm_answers",
+    _column("author_id", Uuid()),
+    _column("document_id", Uuid(), key=True),
+    _column("key", Text(), key=True),
+    _column("purpose", Text()),
+    _column("model", Text()),
+    _column("prompt_version", Text()),
+    _column("answer", Text(), null=True),
+    _column("reason", Text(), null=True),
+    _column("context_document_ids", ARRAY(Uuid())),
+    _column("created_at", _Time),
+)

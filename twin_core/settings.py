@@ -93,6 +93,12 @@ class Settings(BaseSettings):
         'internal, such as ["127.0.0.1:8899"].',
     )
     max_file_bytes: int = Field(10_000_000, description="Largest file of a folder or repository that is read.")
+    import_max_bytes: int = Field(
+        64_000_000_000, description="Most bytes that an imported archive may unpack to; one that would is refused."
+    )
+    import_max_member_bytes: int = Field(
+        50_000_000, description="Largest single piece of an imported archive: an article, a message, a paper."
+    )
 
     # Retrieval
     search_dense_candidates: int = Field(100, description="Candidates of the dense leg.")

@@ -154,6 +154,9 @@ def _article(raw: RawRevision) -> Handled:
 
     text = _decoded(raw)
     kind = _kind(raw)
+    if kind == "fragment":
+        body = _fragment(text)
+        return raw.title or _name(raw), body, third_party.in_markdown(body)
     if kind == "html":
         from twin_core.text.html import main_text
 
@@ -173,7 +176,10 @@ def _post(raw: RawRevision) -> Handled:
 
     text = _decoded(raw)
     kind = _kind(raw)
-    if kind == "html":
+    if kind == "fragment":
+        body = _fragment(text)
+        others = third_party.in_markdown(body)
+    elif kind == "html":
         from twin_core.text.html import plain_text
 
         body = identity.normalise(plain_text(text))
@@ -186,6 +192,12 @@ def _post(raw: RawRevision) -> Handled:
         body = identity.normalise(text)
         others = third_party.in_mail(body)
     return raw.title or opening(body), body, others
+
+
+def _fragment(text: str) -> str:
+    from twin_core.text.html import fragment_markdown
+
+    return fragment_markdown(text)
 
 
 def _code(raw: RawRevision) -> Handled:
@@ -210,11 +222,13 @@ def opening(text: str) -> str:
 def _decoded(raw: RawRevision) -> str:
     stated = raw.metadata.get("charset")
     declared = stated if isinstance(stated, str) else None
-    return decode(raw.body, declared or (html_charset(raw.body) if _kind(raw) == "html" else None))
+    return decode(raw.body, declared or (html_charset(raw.body) if "html" in raw.media_type.lower() else None))
 
 
 def _kind(raw: RawRevision) -> str:
-    media_type = raw.media_type.split(";", 1)[0].strip().lower()
+    media_type, _, parameters = (part.strip() for part in raw.media_type.lower().partition(";"))
+    if "html" in media_type and "fragment" in parameters:
+        return "fragment"
     if "html" in media_type:
         return "html"
     return "markdown" if media_type in {"text/markdown", "text/x-markdown"} else "plain"

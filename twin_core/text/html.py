@@ -1,7 +1,9 @@
-"""The main text of a web page, as Markdown, with what the page says of itself.
+"""The text of HTML as Markdown: of a whole page (and what it says of itself), or of a fragment that is all text.
 
-Extraction is trafilatura's; this module only asks it the same way everywhere, so that the hash a collector takes
-and the text the cleaner stores come from the same call. Fetching and decoding are elsewhere.
+A page's main text is found by trafilatura; a fragment, as exports and feeds hold it, has nothing to be found: it is
+converted whole by markdownify, which keeps code, quotes and short texts. This module only asks them the same way
+everywhere, so that the hash a collector takes and the text the cleaner stores come from the same call. Fetching and
+decoding are elsewhere.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from twin_core.identity import normalise
 
 _HTML_TAG = re.compile(r"<html[^>]*?\blang\s*=\s*[\"']?\s*([A-Za-z]{2,3})", re.IGNORECASE)
 _META_TIME = re.compile(
@@ -119,6 +123,41 @@ def plain_text(html: str) -> str:
             out.append(re.sub(r"\s+", " ", words))
     lines = "\n".join(re.sub(r" {2,}", " ", line).strip() for line in "".join(out).split("\n"))
     return _BLANK_LINES.sub("\n\n", lines).strip("\n")
+
+
+FRAGMENT = "text/html; fragment=1"
+"""The media type of a fragment: HTML that is the text itself, from its first element to its last."""
+
+
+def fragment_markdown(html: str) -> str:
+    """A fragment as normalised Markdown: links become their words, pictures and scripts go, everything else stays.
+
+    Text is not escaped: what reads `a_b` or `<div>` in a browser reads so here. Never raises on broken HTML; one that
+    is nested deeper than Python can follow gives its bare words.
+    """
+    from bs4 import BeautifulSoup
+    from markdownify import MarkdownConverter
+
+    soup = BeautifulSoup(html, "lxml")
+    for furniture in soup(["script", "style", "template", "noscript", "iframe", "button", "form", "svg"]):
+        furniture.decompose()
+    for line_break in soup.select("pre br"):
+        line_break.replace_with("\n")
+    for caption in soup.select("figure figcaption"):
+        caption.decompose()  # it speaks of a picture that is not there
+    converter = MarkdownConverter(
+        strip=["a", "img"],
+        heading_style="ATX",
+        bullets="-",
+        escape_asterisks=False,
+        escape_underscores=False,
+        escape_misc=False,
+    )
+    try:
+        text = converter.convert_soup(soup)
+    except RecursionError:
+        text = plain_text(html)
+    return normalise(_BLANK_LINES.sub("\n\n", text.replace("\u00a0", " ")))
 
 
 def _plain_title(html: str) -> str | None:

@@ -28,7 +28,7 @@ from sqlalchemy import event, text
 from tests.collect.scripted import CONSENT
 from tests.contract.mongo import fresh_mongo_url
 from twin_core import forgetting
-from twin_core.collect.run import collect_source
+from twin_core.collect.run import collect_source, split_location
 from twin_core.errors import Refused
 from twin_core.features.chunk import chunk_author
 from twin_core.features.clean import clean_author
@@ -71,6 +71,7 @@ class Life(RuleBasedStateMachine):
         self.buried_spots: set[tuple[str, str]] = set()
         self.buried_texts: set[str] = set()
         self.forgotten: set[UUID] = set()
+        self.split_off: dict[tuple[UUID, str], UUID] = {}
         with self.database.transaction() as conn:
             self.author: Author = authors.add_author(conn, slug=f"life-{uuid4().hex}", name="Jane")
             self.sources: dict[str, Source] = {}
@@ -124,6 +125,23 @@ class Life(RuleBasedStateMachine):
         self._check_consistent()
 
     @rule(which=ANY)
+    def split(self, which: int) -> None:
+        places = self._rows(
+            "SELECT source_id, native_id FROM warehouse.document_locations WHERE author_id = :author AND state = 'live' "
+            "ORDER BY source_id, native_id"
+        )
+        if not places:
+            return
+        source_id, native_id = places[which % len(places)]
+        source = next(one for one in self.sources.values() if one.id == source_id)
+        try:
+            own = split_location(self.database, self.warehouse, source, native_id)
+        except Refused:
+            return  # the only place of its document
+        self.split_off[source_id, native_id] = own
+        self._check_consistent()
+
+    @rule(which=ANY)
     def forget(self, which: int) -> None:
         live = self._live_documents()
         if not live:
@@ -152,6 +170,7 @@ class Life(RuleBasedStateMachine):
             raise AssertionError("three rounds, and still something new")
         self._check_consistent()
         self._check_nothing_lost()
+        self._check_the_persons_word()
         clean_author(self.database, self.warehouse, self.author, settings=self.stores.settings)
         chunk_author(self.database, self.author, settings=self.stores.settings)
         self._check_features()
@@ -232,9 +251,9 @@ class Life(RuleBasedStateMachine):
     def _check_nothing_lost(self) -> None:
         """Every file is a live location of a live document that says what the file says, and nothing else is."""
         rows = self._rows("""
-            SELECT s.locator, l.native_id, d.id, d.head_revision_id, l.revision_id, r.document_id AS holder
+            SELECT s.locator, l.native_id, d.id, d.head_revision_id, l.revision_id, l.joined_by, l.leads
             FROM warehouse.document_locations l JOIN warehouse.documents d ON d.id = l.document_id
-            JOIN warehouse.revisions r ON r.id = l.revision_id JOIN warehouse.sources s ON s.id = l.source_id
+            JOIN warehouse.sources s ON s.id = l.source_id
             WHERE l.author_id = :author AND l.state = 'live' AND d.state = 'live'
         """)
         bodies = {raw.id: raw.body.decode() for raw in self.warehouse.get([row[4] for row in rows])}
@@ -245,8 +264,28 @@ class Life(RuleBasedStateMachine):
             if spot not in self.buried_spots and body not in self.buried_texts
         }
         assert {spot: bodies[row[4]] for spot, row in stored.items()} == expected
-        for _, _, document, head, revision, holder in rows:
-            assert head == revision or holder != document  # what a person merged speaks with the other's words
+        by_document: dict[object, list[tuple[Any, ...]]] = {}
+        for row in rows:
+            by_document.setdefault(row[2], []).append(row)
+        for places in by_document.values():
+            (leading,) = [place for place in places if place[6] is not None]
+            assert leading[3] == leading[4]
+            for place in places:
+                # Another text than the document's: by a person's word, or beside a place of another source.
+                met = place[5] == "by_hand" or len({other[0] for other in places}) > 1
+                assert place[3] == place[4] or met
+
+    def _check_the_persons_word(self) -> None:
+        """What was split off is where it was put, or where a person merged that later."""
+        rows = self._rows("""
+            SELECT l.source_id, l.native_id, l.document_id FROM warehouse.document_locations l
+            WHERE l.author_id = :author
+        """)
+        merged = dict(self._rows("SELECT id, merged_into FROM warehouse.documents WHERE author_id = :author"))
+        for source_id, native_id, document in rows:
+            own = self.split_off.get((source_id, native_id))
+            if own is not None and own not in self.forgotten:
+                assert document in {own, merged.get(own)}
 
     def _check_features(self) -> None:
         """Every chunk leads to a cleaned text, a revision, a raw body, a location and a source; every document has some."""

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "sync": Entry("twin_cli.sync:sync", "Collect what is new and make it searchable.", WRITING),
     "items": Entry("twin_cli.sources:items", "Show how each item of a source's last run ended.", WRITING),
     "documents": Entry(
-        "twin_cli.documents:documents", "List documents, show where one comes from, merge two.", WRITING
+        "twin_cli.documents:documents", "List documents, show where one comes from, merge, split.", WRITING
     ),
     "forget": Entry("twin_cli.documents:forget", "Forget a document everywhere, for good.", WRITING),
     "search": Entry("twin_cli.search:search", "Look something up in an author's writing.", WRITING),

@@ -12,10 +12,11 @@ from twin_core import forgetting
 from twin_core.records import Category
 from twin_core.runtime.stores import stores
 from twin_core.settings import settings
+from twin_core.store import authors
 from twin_core.store import documents as stored
 from twin_core.store.merging import merge_documents
 
-documents = typer.Typer(help="List documents, show where one comes from, merge two.")
+documents = typer.Typer(help="List documents, show where one comes from, merge two, split one.")
 
 Key = Annotated[str, typer.Argument(help="A document: its id or the beginning of it, address, path or title.")]
 
@@ -64,8 +65,19 @@ def show(ctx: typer.Context, key: Key, author: Slug = None, as_json: output.AsJs
     output.show(f"{row.title or '(not cleaned yet)'}\n{row.id}  {row.category.value}, {row.state}")
     output.show(f"first found in {row.platform} {found.source_locator}\n")
     output.show_rows(
-        ["location", "platform", "there", "since", "last seen"],
-        [[one.location, one.platform, one.live, one.first_seen_at, one.last_seen_at] for one in found.locations],
+        ["location", "platform", "there", "since", "last seen", "here because of", "text"],
+        [
+            [
+                one.location,
+                one.platform,
+                one.live,
+                one.first_seen_at,
+                one.last_seen_at,
+                f"{one.joined_by}: {one.evidence}" if one.evidence else one.joined_by,
+                None if one.leads is None else f"leads ({one.leads})",
+            ]
+            for one in found.locations
+        ],
     )
     output.show_rows(
         ["revision", "fetched", "from", "now"],
@@ -96,6 +108,29 @@ def merge(
     else:
         output.show(f"{away} is now part of {result}.")
         output.say(f"Next: twin sync --author {owner.slug}, which takes its passages out of the search.")
+
+
+@documents.command()
+def split(
+    ctx: typer.Context,
+    location: Annotated[str, typer.Argument(help="A place of a document: address, path, or SOURCE_ID:ITEM.")],
+    author: Slug = None,
+    as_json: output.AsJson = False,
+) -> None:
+    """Say that what is at this place is a document of its own. It stays one, whatever is collected later."""
+    from twin_core.collect.run import split_location
+
+    with stores(settings()) as opened:
+        with opened.database.transaction() as conn:
+            owner = chosen(conn, author or ctx.obj)
+            source_id, native_id = stored.resolve_location(conn, owner.id, location)
+            source = authors.source_by_id(conn, source_id)
+        made = split_location(opened.database, opened.warehouse, source, native_id)
+    if as_json:
+        output.show_json({"document": made, "source": source_id, "native_id": native_id})
+    else:
+        output.show(f"{location} is the document {made} now.")
+        output.say(f"Next: twin sync --author {owner.slug}, which makes it searchable.")
 
 
 def forget(

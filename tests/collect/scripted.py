@@ -22,7 +22,16 @@ CONSENT = Consent(claimed_by="Jane", proof="it is mine", claimed_at=datetime(202
 END = Listed()
 
 
-def found(native_id: str, body: str, *, category: Category = Category.ARTICLE, location: str | None = None) -> Found:
+def found(
+    native_id: str,
+    body: str,
+    *,
+    category: Category = Category.ARTICLE,
+    location: str | None = None,
+    canonical_url: str | None = None,
+    platform_id: str | None = None,
+    modified_at: datetime | None = None,
+) -> Found:
     return Found(
         native_id=native_id,
         location=location or f"/notes/{native_id}",
@@ -30,6 +39,9 @@ def found(native_id: str, body: str, *, category: Category = Category.ARTICLE, l
         media_type="text/markdown",
         body=body.encode(),
         content_hash=identity.content_hash(body),
+        canonical_url=canonical_url,
+        platform_id=platform_id,
+        modified_at=modified_at,
     )
 
 

@@ -31,6 +31,8 @@ INSERT INTO warehouse.document_locations (author_id, source_id, native_id, docum
     SELECT author_id, source_id, id::text, id, head_revision_id, 'l', content_hash FROM warehouse.documents;
 INSERT INTO warehouse.raw_documents SELECT head_revision_id, author_id, id, '{}' FROM warehouse.documents;
 INSERT INTO warehouse.tombstones (author_id, hash, kind) SELECT id, slug, 'content' FROM warehouse.authors;
+INSERT INTO warehouse.tombstone_texts (author_id, hash, bands) SELECT id, slug, '{}' FROM warehouse.authors;
+INSERT INTO warehouse.collect_requests (id, author_id, source_id) SELECT gen_random_uuid(), author_id, id FROM warehouse.sources;
 INSERT INTO warehouse.forget_requests (id, author_id, document_ids) SELECT gen_random_uuid(), id, '{}' FROM warehouse.authors;
 INSERT INTO features.failures (author_id, stage, document_id, input_hash, stage_version, reason)
     SELECT author_id, 'clean', id, 'h', '1', 'r' FROM warehouse.documents;
@@ -136,7 +138,13 @@ def seen(connection: psycopg.Connection, relation: str, column: str) -> set[UUID
         return None
 
 
-HIDDEN = {"serving.api_keys", "serving.sql_roles", "warehouse.tombstones", "warehouse.authors"}
+HIDDEN = {
+    "serving.api_keys",
+    "serving.sql_roles",
+    "warehouse.tombstones",
+    "warehouse.tombstone_texts",
+    "warehouse.authors",
+}
 
 
 def test_a_persons_login_sees_its_own_rows_everywhere_and_nobody_elses(database, hers, ada):

@@ -54,6 +54,8 @@ class Reading:
     content_hash: str
     title: str
     written_at: datetime | None
+    canonical_url: str | None = None
+    """The address that the file names as its text's own."""
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ def read(body: bytes, path: str, media_type: str) -> Reading:
         content_hash=identity.content_hash(f"{telling}\n{cleaned}" if telling else cleaned),
         title=short(matter.get("title")) or _heading(cleaned, media_type) or _from_name(path),
         written_at=moment(matter.get("date")) or moment(matter.get("created")) or day_in_name(path.rsplit("/", 1)[-1]),
+        canonical_url=short(matter.get("canonical_url") or matter.get("canonical")),
         metadata=_metadata(matter),
     )
 
@@ -114,6 +117,7 @@ def _read_page(text: str, path: str) -> Reading:
         content_hash=identity.content_hash(page.markdown),
         title=short(page.title) or _heading(page.markdown, "text/markdown") or _from_name(path),
         written_at=page.written_at or day_in_name(name),
+        canonical_url=short(page.metadata.get("canonical")),
         metadata={key: _plain(value) for key, value in page.metadata.items()},
     )
 

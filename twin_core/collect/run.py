@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from twin_core import forgetting, identity
-from twin_core.collect.gate import forgotten, storable
+from twin_core.collect.gate import StoredItem, forgotten, storable
+from twin_core.collect.kinship import marks_of, stated_marks
 from twin_core.collect.placing import Placing
 from twin_core.collect.registry import collector_for
 from twin_core.errors import InvalidInput, TwinError
@@ -38,6 +39,7 @@ from twin_core.store import authors, ledger, placement
 from twin_core.store.database import Database
 from twin_core.store.documents import known_locations
 from twin_core.store.ledger import LedgerItem
+from twin_core.store.placement import Marks
 from twin_core.store.tombstones import Salt, salt_of
 from twin_core.warehouse.protocol import Warehouse
 
@@ -101,6 +103,19 @@ def withdraw_source(database: Database, warehouse: Warehouse, source: Source) ->
                 ]
             )
         run.finish(time.monotonic() - started, None)
+
+
+def split_location(database: Database, warehouse: Warehouse, source: Source, native_id: str) -> UUID:
+    """Make a location a document of its own, by a person's word, which later runs respect. Returns that document.
+
+    Holds the author's lock. Raises Refused when the location is not there, or the only one of its document.
+    """
+    with database.author_lock(source.author_id):
+        run = _Run(database, warehouse, source, uuid4(), datetime.now(UTC))
+        placing = run._load([native_id])  # noqa: SLF001  this module's own
+        document_id = placing.split(native_id, run._tick())  # noqa: SLF001
+        run._write(placing, [])  # noqa: SLF001
+    return document_id
 
 
 @dataclass(slots=True)
@@ -177,11 +192,13 @@ class _Run:
             strayed = placement.strayed_places(conn, self.id, self.source.id)
         for start in range(0, len(strayed), BATCH_ITEMS):
             some = strayed[start : start + BATCH_ITEMS]
-            placing = self._load(some, self._hashes_of(some))
+            placing = self._load(some, *self._texts_of(some))
             words = []
             for native_id in some:
                 at = self._tick()
-                document_id = placing.split(native_id, at)
+                document_id = placing.part(native_id, at)
+                if document_id is None:
+                    continue
                 words.append(
                     LedgerItem(
                         native_id=native_id,
@@ -229,12 +246,23 @@ class _Run:
     def _store(self, batch: Sequence[Item]) -> None:
         items = [storable(item) for item in batch if not isinstance(item, Listed)]
         with self.database.transaction() as conn:
+            known = known_locations(conn, self.source.id, [item.native_id for item in items])
+        marks = {
+            (item.native_id, item.content_hash): stated_marks(item)
+            if item.native_id in known and known[item.native_id].content_hash == item.content_hash
+            else marks_of(item)
+            for item in items
+            if isinstance(item, Found)
+        }
+        with self.database.transaction() as conn:
             salt: Salt = salt_of(conn, self.source.author_id)
             blocked = forgotten(conn, self.source, salt, items)
             before = ledger.seen_items(conn, self.id, [item.native_id for item in items])
         items = [item for item in items if item.native_id not in blocked]
         placing = self._load(
-            [item.native_id for item in items], [item.content_hash for item in items if isinstance(item, Found)]
+            [item.native_id for item in items],
+            [item.content_hash for item in items if isinstance(item, Found)],
+            list(marks.values()),
         )
         words = [
             LedgerItem(
@@ -247,21 +275,20 @@ class _Run:
             for tombstone in blocked.values()
         ]
         for item in items:
-            word = self._word(placing, item, repeated=item.native_id in before)
+            mark = marks[item.native_id, item.content_hash] if isinstance(item, Found) else None
+            word = self._word(placing, item, mark, repeated=item.native_id in before)
             if word is not None:
                 words.append(word)
             before.add(item.native_id)
         self._write(placing, words)
 
-    def _word(
-        self, placing: Placing, item: Found | Unchanged | Skipped | Failed | Gone, *, repeated: bool
-    ) -> LedgerItem | None:
+    def _word(self, placing: Placing, item: StoredItem, marks: Marks | None, *, repeated: bool) -> LedgerItem | None:
         """Place one item and say how it ended; None when it only repeats what was said."""
         at = self._tick()
         if repeated:
             return self._repeated(placing, item, at)
-        if isinstance(item, Found):
-            outcome, document_id, reason = placing.take(item, at)
+        if isinstance(item, Found) and marks is not None:
+            outcome, document_id, reason = placing.take(item, marks, at)
             return LedgerItem(
                 native_id=item.native_id,
                 location=item.location,
@@ -270,6 +297,7 @@ class _Run:
                 document_id=document_id,
                 at=at,
             )
+        assert not isinstance(item, Found), "every item that was found has marks"
         place = placing.shelf.places.get((self.source.id, item.native_id))
         location = item.location if isinstance(item, Skipped | Failed) else place.location if place else item.native_id
         word = LedgerItem(native_id=item.native_id, location=location, outcome=Outcome.SKIPPED, at=at)
@@ -303,7 +331,9 @@ class _Run:
             at=at,
         )
 
-    def _load(self, native_ids: Sequence[str], content_hashes: Sequence[str]) -> Placing:
+    def _load(
+        self, native_ids: Sequence[str], content_hashes: Sequence[str] = (), marks: Sequence[Marks] = ()
+    ) -> Placing:
         source = self.source
         with self.database.transaction() as conn:
             shelf = placement.load_shelf(
@@ -313,13 +343,15 @@ class _Run:
                 native_ids=native_ids,
                 content_hashes=content_hashes,
                 document_ids=[identity.document_id(source.id, native_id) for native_id in native_ids],
+                marks=marks,
             )
         return Placing(source.author_id, source.id, shelf)
 
-    def _hashes_of(self, native_ids: Sequence[str]) -> list[str]:
-        with self.database.transaction() as conn:
-            known = known_locations(conn, self.source.id, native_ids)
-        return [place.content_hash for place in known.values()]
+    def _texts_of(self, native_ids: Sequence[str]) -> tuple[list[str], list[Marks]]:
+        """What is stored of locations of this source: hashes and marks of their texts."""
+        places = self._load(native_ids).shelf.places
+        stored = [places[self.source.id, native_id] for native_id in native_ids]
+        return [place.content_hash for place in stored], [place.marks for place in stored]
 
     def _write(self, placing: Placing, words: Sequence[LedgerItem]) -> None:
         self.warehouse.put(list(placing.raw.values()))

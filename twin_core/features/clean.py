@@ -13,13 +13,12 @@ from uuid import UUID
 
 from twin_core import identity
 from twin_core.errors import InvalidInput
-from twin_core.features import fingerprint
 from twin_core.features.languages import natural_language, programming_language
 from twin_core.records import Author, Category, CleanedDocument, RawRevision, StageReport
 from twin_core.settings import Settings
 from twin_core.store import cleaned as store
 from twin_core.store.database import Database
-from twin_core.text import third_party
+from twin_core.text import fingerprint, third_party
 from twin_core.text.decode import decode, html_charset
 from twin_core.warehouse.protocol import Warehouse
 

@@ -32,7 +32,7 @@ class DocumentRow:
     title: str | None
     """None until the document was cleaned."""
     location: str | None
-    """Its first live location, or the last one it had."""
+    """Its leading location, or the last one it had."""
     words: int | None
     written_at: datetime | None
     revisions: int
@@ -54,6 +54,12 @@ class LocationRow:
     revision_id: UUID
     first_seen_at: datetime
     last_seen_at: datetime
+    joined_by: str
+    """Why it belongs to the document: minted, canonical_url, platform_id, same_text, near_duplicate or by_hand."""
+    evidence: str | None
+    """The address, the id or the likeness that this rests on."""
+    leads: str | None
+    """Why the document has this location's text: only, first, fullest or newest; None where it has another's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +177,27 @@ def resolve_document(conn: Connection, author_id: UUID, key: str) -> UUID:
     )
 
 
+def resolve_location(conn: Connection, author_id: UUID, key: str) -> tuple[UUID, str]:
+    """The (source id, native id) of the live location that a person means by its address, path or item name.
+
+    Raises NotFound when there is none, InvalidInput when several sources have one of that name.
+    """
+    found = conn.execute(
+        text("""
+            SELECT source_id, native_id, location FROM warehouse.document_locations
+             WHERE author_id = :author AND state = 'live' AND (location = :key OR native_id = :key
+                   OR source_id || ':' || native_id = :key) ORDER BY source_id, native_id LIMIT 6
+        """),
+        {"author": author_id, "key": key.strip()},
+    ).all()
+    if not found:
+        raise NotFound(f"No live location of this author is `{key}`. `twin documents show KEY` lists a document's.")
+    if len(found) > 1:
+        choices = ", ".join(f"{row.source_id}:{row.native_id}" for row in found)
+        raise InvalidInput(f"`{key}` is a location in more than one source. Name one of: {choices}.")
+    return found[0].source_id, found[0].native_id
+
+
 def lineage(conn: Connection, author_id: UUID, document_id: UUID) -> Lineage:
     """The document with its source, locations and revisions. Raises NotFound."""
     rows = _rows(conn, "d.author_id = :author AND d.id = :id", {"author": author_id, "id": document_id})
@@ -183,9 +210,9 @@ def lineage(conn: Connection, author_id: UUID, document_id: UUID) -> Lineage:
     locations = conn.execute(
         text("""
             SELECT l.source_id, s.platform, l.native_id, l.location, l.state = 'live' AS live, l.revision_id,
-                   l.first_seen_at, l.last_seen_at
+                   l.first_seen_at, l.last_seen_at, l.joined_by, l.evidence, l.leads
             FROM warehouse.document_locations l JOIN warehouse.sources s ON s.id = l.source_id
-            WHERE l.document_id = :id ORDER BY live DESC, l.first_seen_at, l.source_id, l.native_id
+            WHERE l.document_id = :id ORDER BY l.leads IS NULL, live DESC, l.first_seen_at, l.source_id, l.native_id
         """),
         names,
     )
@@ -213,7 +240,8 @@ def _rows(conn: Connection, condition: str, values: Mapping[str, object]) -> lis
             SELECT d.id, d.source_id, s.platform, d.category, d.state, c.title, c.words, c.written_at, d.created_at,
                    d.updated_at,
                    (SELECT l.location FROM warehouse.document_locations l WHERE l.document_id = d.id
-                     ORDER BY l.state = 'live' DESC, l.first_seen_at, l.source_id, l.native_id LIMIT 1) AS location,
+                     ORDER BY l.leads IS NULL, l.state = 'live' DESC, l.first_seen_at, l.source_id, l.native_id LIMIT 1)
+                     AS location,
                    (SELECT count(*) FROM warehouse.revisions r WHERE r.document_id = d.id) AS revisions,
                    (SELECT count(*) FROM warehouse.document_locations l
                      WHERE l.document_id = d.id AND l.state = 'live') AS locations

@@ -102,7 +102,7 @@ def places_of(conn: Connection, document_ids: Sequence[UUID]) -> dict[UUID, str]
     rows = conn.execute(
         text("""
             SELECT DISTINCT ON (document_id) document_id, location FROM warehouse.document_locations
-            WHERE document_id = ANY(:ids) ORDER BY document_id, state = 'gone', first_seen_at
+            WHERE document_id = ANY(:ids) ORDER BY document_id, leads IS NULL, state = 'gone', first_seen_at
         """),
         {"ids": list(document_ids)},
     )

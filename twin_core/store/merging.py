@@ -1,6 +1,7 @@
 """Merging: a person says that two documents are one. Their word holds until one of them is forgotten.
 
-What the merged document's locations do afterwards is among the rules of `collect/placing.py`.
+What the merged document's locations do afterwards is among the rules of `collect/placing.py`, and so is the opposite:
+splitting a location off (`collect/run.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def merge_documents(conn: Connection, author_id: UUID, *, kept: UUID, merged: UU
     conn.execute(
         text("""
             UPDATE warehouse.document_locations
-               SET document_id = :home, first_seen_at = now(),
+               SET document_id = :home, first_seen_at = now(), joined_by = 'by_hand', leads = NULL,
+                   evidence = 'merged from ' || document_id,
                    revision_id = CASE WHEN content_hash = :hash THEN :head ELSE revision_id END
              WHERE document_id = :away
         """),

@@ -10,12 +10,47 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from twin_core.records import Category
+
+
+class Joined(StrEnum):
+    """Why a location belongs to its document. In the order in which the grounds are tried; see `collect/placing.py`."""
+
+    MINTED = "minted"
+    """The document was made here, or its maker's text is no longer to be found anywhere else."""
+    CANONICAL_URL = "canonical_url"
+    PLATFORM_ID = "platform_id"
+    SAME_TEXT = "same_text"
+    NEAR_DUPLICATE = "near_duplicate"
+    BY_HAND = "by_hand"
+    """A person said so: nothing that is collected later changes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """By what an item may be known to be the same writing as another one. Empty where nothing is known."""
+
+    canonical_url: str | None = None
+    """The address that the item names as its own, reduced to what identifies a page."""
+    address: str | None = None
+    """The address where it was found, reduced likewise."""
+    platform_id: str | None = None
+    words: int | None = None
+    signature: bytes | None = None
+    """MinHash of its words; None for code and for texts too short to be told apart by it."""
+    bands: tuple[int, ...] = ()
+    """Of the signature: texts that resemble each other have some in common."""
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Where the item says that it is, and where it was found."""
+        return frozenset(url for url in (self.canonical_url, self.address) if url is not None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +84,14 @@ class Place:
     first_seen_at: datetime
     """When it became a location of this document: the earliest live one leads."""
     last_seen_at: datetime
+    marks: Marks = Marks()
+    changed_at: datetime | None = None
+    """As of when its text is known to be the newest: stated by the source, or when an edit was seen here."""
+    joined_by: Joined = Joined.MINTED
+    evidence: str | None = None
+    """What `joined_by` rests on: the address, the id, the similarity."""
+    leads: str | None = None
+    """Why the document's text is this one: only, first, fullest or newest. None: another location's is."""
 
     @property
     def key(self) -> tuple[UUID, str]:
@@ -84,9 +127,10 @@ def load_shelf(
     native_ids: Sequence[str],
     content_hashes: Sequence[str] = (),
     document_ids: Sequence[UUID] = (),
+    marks: Sequence[Marks] = (),
 ) -> Shelf:
-    """The locations named, their documents, the documents with one of these texts, those of these ids; and of every
-    document its live locations in all sources. Merged documents come only by id.
+    """The locations named and those that have one of these marks, their documents, the documents with one of these
+    texts, those of these ids; and of every document its live locations in all sources. Merged documents come only by id.
     """
     shelf = Shelf()
     _add_places(
@@ -95,6 +139,7 @@ def load_shelf(
         "l.author_id = :author AND l.source_id = :source AND l.native_id = ANY(CAST(:natives AS text[]))",
         {"author": author_id, "source": source_id, "natives": list(native_ids)},
     )
+    _add_marked(shelf, conn, author_id, marks)
     wanted = {id_ for place in shelf.places.values() for id_ in (place.document_id, place.holder_id)} | {*document_ids}
     rows = conn.execute(
         text("""
@@ -139,16 +184,16 @@ def unseen_places(conn: Connection, run_id: UUID, source_id: UUID) -> list[str]:
 def strayed_places(conn: Connection, run_id: UUID, source_id: UUID) -> list[str]:
     """Native ids of live locations that the run saw with another text than their document's.
 
-    Locations that a person merged into their document are not among them: their revision is the merged document's.
+    Those that an address, a platform's id or a person holds are not among them: they belong there with any text.
     """
     rows = conn.execute(
         text("""
             SELECT l.native_id FROM warehouse.document_locations l
             JOIN warehouse.documents d ON d.id = l.document_id
-            JOIN warehouse.revisions r ON r.id = l.revision_id AND r.document_id = l.document_id
             JOIN warehouse.ledger i ON i.run_id = :run AND i.native_id = l.native_id
             WHERE l.source_id = :source AND l.state = 'live' AND l.content_hash <> d.content_hash
               AND i.outcome IN ('fetched', 'unchanged')
+              AND l.joined_by IN ('minted', 'same_text', 'near_duplicate')
             ORDER BY l.native_id
         """),
         {"source": source_id, "run": run_id},
@@ -223,20 +268,30 @@ def write_places(conn: Connection, author_id: UUID, places: Iterable[Place]) -> 
         text("""
             INSERT INTO warehouse.document_locations
                 (author_id, source_id, native_id, document_id, revision_id, location, content_hash, validators, state,
-                 mints, first_seen_at, last_seen_at)
+                 mints, first_seen_at, last_seen_at, canonical_url, address, platform_id, words, signature, bands,
+                 changed_at, joined_by, evidence, leads)
             SELECT CAST(:author AS uuid), source_id, native_id, document_id, revision_id, location, hash,
-                   validators::jsonb, state, mints, first_seen_at, last_seen_at
+                   validators::jsonb, state, mints, first_seen_at, last_seen_at, canonical, address, platform_id, words,
+                   signature, bands::bigint[], changed_at, joined_by, evidence, leads
             FROM unnest(CAST(:sources AS uuid[]), CAST(:natives AS text[]), CAST(:documents AS uuid[]),
                         CAST(:revisions AS uuid[]), CAST(:locations AS text[]), CAST(:hashes AS text[]),
                         CAST(:validators AS text[]), CAST(:states AS text[]), CAST(:mints AS integer[]),
-                        CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]))
+                        CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:canonicals AS text[]),
+                        CAST(:addresses AS text[]), CAST(:platform_ids AS text[]), CAST(:words AS integer[]),
+                        CAST(:signatures AS bytea[]), CAST(:bands AS text[]), CAST(:changed AS timestamptz[]),
+                        CAST(:joined AS text[]), CAST(:evidence AS text[]), CAST(:leads AS text[]))
                  AS given (source_id, native_id, document_id, revision_id, location, hash, validators, state, mints,
-                           first_seen_at, last_seen_at)
+                           first_seen_at, last_seen_at, canonical, address, platform_id, words, signature, bands,
+                           changed_at, joined_by, evidence, leads)
             ON CONFLICT (source_id, native_id) DO UPDATE
                SET document_id = excluded.document_id, revision_id = excluded.revision_id,
                    location = excluded.location, content_hash = excluded.content_hash,
                    validators = excluded.validators, state = excluded.state, mints = excluded.mints,
-                   first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at
+                   first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at,
+                   canonical_url = excluded.canonical_url, address = excluded.address,
+                   platform_id = excluded.platform_id, words = excluded.words, signature = excluded.signature,
+                   bands = excluded.bands, changed_at = excluded.changed_at, joined_by = excluded.joined_by,
+                   evidence = excluded.evidence, leads = excluded.leads
         """),
         {
             "author": author_id,
@@ -251,15 +306,41 @@ def write_places(conn: Connection, author_id: UUID, places: Iterable[Place]) -> 
             "mints": [row.mints for row in rows],
             "first": [row.first_seen_at for row in rows],
             "last": [row.last_seen_at for row in rows],
+            "canonicals": [row.marks.canonical_url for row in rows],
+            "addresses": [row.marks.address for row in rows],
+            "platform_ids": [row.marks.platform_id for row in rows],
+            "words": [row.marks.words for row in rows],
+            "signatures": [row.marks.signature for row in rows],
+            # An array of arrays must be a rectangle, and some have none: as text, one by one.
+            "bands": [f"{{{','.join(map(str, row.marks.bands))}}}" if row.marks.bands else None for row in rows],
+            "changed": [row.changed_at for row in rows],
+            "joined": [row.joined_by.value for row in rows],
+            "evidence": [row.evidence for row in rows],
+            "leads": [row.leads for row in rows],
         },
     )
+
+
+def _add_marked(shelf: Shelf, conn: Connection, author_id: UUID, marks: Sequence[Marks]) -> None:
+    """Locations that share an address or a platform's id, gone ones too; and live ones whose texts may be alike."""
+    addresses = sorted({address for one in marks for address in one.addresses})
+    platform_ids = sorted({one.platform_id for one in marks if one.platform_id is not None})
+    bands = sorted({band for one in marks for band in one.bands})
+    for asked, condition in (
+        (addresses, "(l.canonical_url = ANY(CAST(:asked AS text[])) OR l.address = ANY(CAST(:asked AS text[])))"),
+        (platform_ids, "l.platform_id = ANY(CAST(:asked AS text[]))"),
+        (bands, "l.bands && CAST(:asked AS bigint[]) AND l.state = 'live'"),
+    ):
+        if asked:
+            _add_places(shelf, conn, f"l.author_id = :author AND {condition}", {"author": author_id, "asked": asked})
 
 
 def _add_places(shelf: Shelf, conn: Connection, condition: str, values: Mapping[str, object]) -> None:
     rows = conn.execute(
         text(f"""
             SELECT l.source_id, l.native_id, l.document_id, l.revision_id, r.document_id AS holder_id, l.location,
-                   l.content_hash, l.validators, l.state, l.mints, l.first_seen_at, l.last_seen_at
+                   l.content_hash, l.validators, l.state, l.mints, l.first_seen_at, l.last_seen_at, l.canonical_url,
+                   l.address, l.platform_id, l.words, l.signature, l.bands, l.changed_at, l.joined_by, l.evidence, l.leads
             FROM warehouse.document_locations l JOIN warehouse.revisions r ON r.id = l.revision_id
             WHERE {condition}
         """),
@@ -281,5 +362,17 @@ def _add_places(shelf: Shelf, conn: Connection, condition: str, values: Mapping[
                 mints=row.mints,
                 first_seen_at=row.first_seen_at,
                 last_seen_at=row.last_seen_at,
+                marks=Marks(
+                    canonical_url=row.canonical_url,
+                    address=row.address,
+                    platform_id=row.platform_id,
+                    words=row.words,
+                    signature=None if row.signature is None else bytes(row.signature),
+                    bands=tuple(row.bands or ()),
+                ),
+                changed_at=row.changed_at,
+                joined_by=Joined(row.joined_by),
+                evidence=row.evidence,
+                leads=row.leads,
             ),
         )

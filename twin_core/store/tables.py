@@ -133,6 +133,14 @@ document_locations = _table(
     _column("mints", Integer()),
     _column("first_seen_at", _Time),
     _column("last_seen_at", _Time),
+    *(_column(name, Text(), null=True) for name in ("canonical_url", "address", "platform_id")),
+    _column("words", Integer(), null=True),
+    _column("signature", LargeBinary(), null=True),
+    _column("bands", ARRAY(BigInteger()), null=True),
+    _column("changed_at", _Time, null=True),
+    _column("joined_by", Text()),
+    _column("evidence", Text(), null=True),
+    _column("leads", Text(), null=True),
 )
 
 raw_documents = _table(
@@ -151,6 +159,25 @@ tombstones = _table(
     _column("forgotten_at", _Time),
 )
 
+tombstone_texts = _table(
+    "warehouse.tombstone_texts",
+    _column("author_id", Uuid(), key=True),
+    _column("hash", Text(), key=True),
+    _column("bands", ARRAY(Text())),
+    _column("forgotten_at", _Time),
+)
+
+collect_requests = _table(
+    "warehouse.collect_requests",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("source_id", Uuid()),
+    _column("state", Text()),
+    _column("run_id", Uuid(), null=True),
+    _column("requested_at", _Time),
+    _column("finished_at", _Time, null=True),
+)
+
 forget_requests = _table(
     "warehouse.forget_requests",
     _column("id", Uuid(), key=True),
@@ -160,6 +187,8 @@ forget_requests = _table(
     _column("receipt", _Json, null=True),
     _column("requested_at", _Time),
     _column("finished_at", _Time, null=True),
+    _column("attempts", Integer()),
+    _column("problem", Text(), null=True),
 )
 
 cleaned_documents = _table(

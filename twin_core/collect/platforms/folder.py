@@ -206,6 +206,7 @@ class _Files:
             content_hash=read.content_hash,
             title=read.title,
             written_at=read.written_at,
+            canonical_url=read.canonical_url,
             metadata=read.metadata,
             validators=stamp,
         )

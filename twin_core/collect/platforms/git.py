@@ -280,6 +280,7 @@ class _Run:
             content_hash=read.content_hash,
             title=read.title,
             written_at=history.written_at,
+            canonical_url=read.canonical_url,
             metadata={**read.metadata, **{name: value for name, value in stated.items() if value}},
             validators=self._stamp(blob),
         )

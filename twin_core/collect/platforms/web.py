@@ -203,7 +203,7 @@ class _Site:
                 validators[key] = answer.headers[header]
         return self._item(
             name, final, entry, before, body=answer.body, read=main_text(text, answer.url), validators=validators,
-            charset=answer.charset,
+            charset=answer.charset, canonical_url=head.canonical,
         )  # fmt: skip
 
     def _why_no_article(self, url: str, entry: Entry) -> str | None:
@@ -243,6 +243,7 @@ class _Site:
         read: Extracted,
         validators: Mapping[str, str],
         charset: str | None,
+        canonical_url: str | None = None,
     ) -> _PageItem:
         if is_bare(read.markdown):
             return Skipped(native_id=name, location=url, reason="empty body after extraction")
@@ -266,6 +267,7 @@ class _Site:
             title=entry.title or short(read.title),
             written_at=entry.written_at or read.written_at,
             modified_at=entry.modified_at,
+            canonical_url=canonical_url,
             metadata=metadata,
             validators=validators,
         )

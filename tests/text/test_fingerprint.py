@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from twin_core.features.fingerprint import clusters, signature, similarity, words
+from twin_core.text.fingerprint import clusters, signature, similarity, words
 
 TEXT = " ".join(f"word{number % 97} and thing{number % 89}" for number in range(300))
 

@@ -59,6 +59,24 @@ def similarity(one: bytes, other: bytes) -> float:
     return float(np.mean(np.frombuffer(one, dtype="<u4") == np.frombuffer(other, dtype="<u4")))
 
 
+def bands(signature: bytes) -> list[int]:
+    """32 numbers of 64 bits: two signatures that have one in common may resemble each other, others hardly do.
+
+    Four minima make a band, so a pair at similarity s has about 32 s^4 of them in common: 13 at 0.8, 2 at 0.5.
+    """
+    width = len(signature) // _BANDS
+    return [
+        int.from_bytes(
+            hashlib.blake2b(
+                signature[at * width : (at + 1) * width], digest_size=8, salt=at.to_bytes(2, "little")
+            ).digest(),
+            "little",
+            signed=True,
+        )
+        for at in range(_BANDS)
+    ]
+
+
 def clusters(signatures: Sequence[tuple[UUID, bytes]]) -> dict[UUID, UUID]:
     """Document id -> id of its cluster, for documents given in order of precedence.
 

@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".twin"), description="Folder of all local state: database, logs, files, secrets.")
     files: Path | None = Field(None, description="Folder for dataset files, adapters and reports. Default: HOME/files.")
 
+    s3_url: str | None = Field(
+        None,
+        description="S3 bucket for those files instead of the folder: s3://bucket/prefix, with ?endpoint=https://… for a "
+        "server that is not Amazon's. Keys are found where AWS's client finds them, such as AWS_ACCESS_KEY_ID.",
+    )
+
     # Stores
     database_url: SecretStr | None = Field(
         None,

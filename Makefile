@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-EXTRAS ?= models,api,dagster,s3,training,dev
+EXTRAS ?= models,api,dagster,evaluation,s3,training,dev
 # A real small model for the demo, e.g. MODEL=HuggingFaceTB/SmolLM2-360M-Instruct
 MODEL  ?=
 

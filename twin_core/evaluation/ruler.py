@@ -21,7 +21,7 @@ RESAMPLES = 2_000
 def area(own: ArrayLike, others: ArrayLike) -> float:
     """The chance that a text of the author scores above one of somebody else; ties count half. 0.5 is chance."""
     mine, theirs = np.asarray(own, dtype=float), np.asarray(others, dtype=float)
-    return _weighted(mine, np.ones((1, len(mine))), theirs, np.ones((1, len(theirs))))[0]
+    return float(_weighted(mine, np.ones((1, len(mine))), theirs, np.ones((1, len(theirs))))[0])
 
 
 def area_interval(

@@ -105,7 +105,7 @@ class StyleProfile:
 def profile(
     texts: Sequence[str], *, language: str = "en", population: Mapping[Kind, Population] | None = None
 ) -> StyleProfile:
-    """The author's profile from their documents (Markdown or plain text); 3 to 6 seconds for 100,000 words.
+    """The author's profile from their documents (Markdown or plain text); seconds for 100,000 words.
 
     `population` replaces the table that comes with the product, for whom it does not stand for. A language other than English
     has no table: the author's commonest words are then the function words, and others are assumed to do as the
@@ -233,7 +233,8 @@ def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _standard(
     values: NDArray[np.float64], centre: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    return np.clip((values - centre) / scale, -FURTHEST, FURTHEST)
+    clipped: NDArray[np.float64] = np.clip((values - centre) / scale, -FURTHEST, FURTHEST)
+    return clipped
 
 
 def _discriminant(own: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -246,7 +247,8 @@ def _discriminant(own: NDArray[np.float64]) -> NDArray[np.float64]:
     lower = np.linalg.cholesky(shrunk)
     apart = np.array([SEPARATION[axis] for axis in AXES])
     weights: NDArray[np.float64] = nnls(lower.T, np.linalg.solve(lower, apart))[0]
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 def _commonest(documents: Sequence[Paragraphs]) -> frozenset[str]:

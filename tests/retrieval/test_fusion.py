@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin_core.retrieval.fusion import K, legs_of, one_per_cluster, rankings_of, reciprocal_ranks
+from twin_core.retrieval.fusion import comparable, legs_of, one_per_cluster, rankings_of, summed
 from twin_core.store.search import Candidate
-
-rankings = st.dictionaries(
-    st.sampled_from(["dense", "lexical", "dense/post"]),
-    st.lists(st.integers(0, 30), unique=True, max_size=20),
-    max_size=3,
-)
 
 
 def candidate(number: int, *, document: int | None = None, cluster: int | None = None, category="article", score=0.0):
@@ -29,46 +22,71 @@ def candidate(number: int, *, document: int | None = None, cluster: int | None =
     )
 
 
-def test_the_score_is_the_sum_of_reciprocal_ranks():
-    scores = reciprocal_ranks({"dense": ["a", "b"], "lexical": ["b"]})
-    assert scores == {"b": 1 / 62 + 1 / 61, "a": 1 / 61}
-    assert list(scores) == ["b", "a"]
+rows = st.lists(
+    st.builds(candidate, st.integers(0, 30), score=st.floats(-1, 50)), unique_by=lambda one: one.chunk_id, max_size=20
+)
+rankings = st.dictionaries(st.sampled_from(["dense", "lexical", "dense/post"]), rows, max_size=3).map(
+    lambda found: {name: best_first(ranking) for name, ranking in found.items()}
+)
+
+
+def best_first(found: list[Candidate]) -> list[Candidate]:
+    return comparable(sorted(found, key=lambda one: -one.score), limit=15)
+
+
+def test_what_both_legs_find_well_comes_first():
+    dense = [candidate(1, score=1.0), candidate(2, score=0.75)]
+    lexical = [candidate(2, score=1.0)]
+    assert summed({"dense": dense, "lexical": lexical}) == {UUID(int=2): 1.75, UUID(int=1): 1.0}
 
 
 def test_a_weight_counts_that_much_of_a_ranking():
-    assert reciprocal_ranks({"dense": ["a"], "lexical": ["b"]}, {"lexical": 0.5}) == {
-        "a": 1 / (K + 1),
-        "b": pytest.approx(0.5 / (K + 1)),
-    }
+    found = summed({"dense": [candidate(1, score=1.0)], "lexical": [candidate(2, score=1.0)]}, {"lexical": 0.5})
+    assert found == {UUID(int=1): 1.0, UUID(int=2): 0.5}
+
+
+def test_a_full_ranking_begins_at_its_last_and_one_that_left_nothing_out_at_zero():
+    found = [candidate(1, score=8.0), candidate(2, score=7.0), candidate(3, score=4.0), candidate(4, score=1.0)]
+    assert [one.score for one in comparable(found, limit=3)] == [1.0, 0.75, 0.0]
+    assert [one.score for one in comparable(found, limit=9)] == [1.0, 0.875, 0.5, 0.125]
+
+
+def test_a_single_hit_is_the_best_there_is_and_a_likeness_below_nothing_is_nothing():
+    assert [one.score for one in comparable([candidate(1, score=0.2)], limit=1)] == [1.0]
+    assert [one.score for one in comparable([candidate(1, score=0.5), candidate(2, score=-0.5)], limit=9)] == [1.0, 0.0]
+    assert comparable([], limit=9) == []
+
+
+@settings(deadline=None)
+@given(rows)
+def test_made_comparable_a_ranking_keeps_its_order_between_nothing_and_the_best(found):
+    scores = [one.score for one in best_first(found)]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    assert scores[:1] in ([], [1.0])
 
 
 @settings(deadline=None)
 @given(rankings)
 def test_everything_found_is_ranked_once_and_best_first(found):
-    scores = reciprocal_ranks(found)
-    assert set(scores) == {one for ranking in found.values() for one in ranking}
+    scores = summed(found)
+    assert set(scores) == {one.chunk_id for ranking in found.values() for one in ranking}
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(), unique=True, max_size=30), st.floats(0.1, 3))
-def test_one_ranking_alone_keeps_its_order_and_so_does_the_same_twice(ranking, weight):
-    assert list(reciprocal_ranks({"dense": ranking})) == ranking
-    assert list(reciprocal_ranks({"dense": ranking, "dense/post": ranking}, {"dense/post": weight})) == ranking
-
-
-@settings(deadline=None)
-@given(rankings, st.sampled_from(["dense", "lexical"]))
-def test_being_found_by_one_more_leg_never_lowers_a_score(found, leg):
-    before = reciprocal_ranks(found)
-    after = reciprocal_ranks({**found, leg: [*found.get(leg, []), 99]})
-    assert all(after[one] >= score for one, score in before.items())
+@given(rows, st.floats(0.1, 3))
+def test_one_ranking_alone_keeps_its_order_and_so_does_the_same_twice(found, weight):
+    ranking = best_first(found)
+    ids = [one.chunk_id for one in ranking]
+    assert list(summed({"dense": ranking})) == ids
+    assert list(summed({"dense": ranking, "dense/post": ranking}, {"dense/post": weight})) == ids
 
 
 def test_the_order_does_not_depend_on_the_order_in_which_rows_came():
-    rows = [candidate(n, score=n % 3) for n in range(9)]
-    assert rankings_of("dense", rows, limit=5, per_category=2) == rankings_of(
-        "dense", rows[::-1], limit=5, per_category=2
+    found = [candidate(n, score=n % 3) for n in range(9)]
+    assert rankings_of("dense", found, limit=5, per_category=2) == rankings_of(
+        "dense", found[::-1], limit=5, per_category=2
     )
 
 

@@ -54,7 +54,7 @@ async function ask(key, model, question, signal) {
     if (chunk.error) { notice(chunk.error.message); continue; }
     text += chunk.choices[0]?.delta.content || "";
     if (chunk.citations) finish(text, chunk);
-    else { answer.hidden = !text; answer.textContent = text; }
+    else { answer.hidden = !text; answer.textContent = tightened(text); }
   }
 }
 
@@ -72,6 +72,9 @@ async function* events(body) {
   }
 }
 
+// Small models love blank lines: one at a time is enough.
+function tightened(text) { return text.replace(/\n\s*\n\s*/g, "\n\n").trimStart(); }
+
 function finish(text, { citations, outcome }) {
   const labels = new Set(citations.map((one) => String(one.label)));
   if (outcome === "retrieval_only" && citations.length) {
@@ -79,7 +82,7 @@ function finish(text, { citations, outcome }) {
     answer.hidden = true;
   } else {
     answer.hidden = !text;
-    answer.replaceChildren(...text.split(/(\[\d{1,3}\])/).map((part) => {
+    answer.replaceChildren(...tightened(text).split(/(\[\d{1,3}\])/).map((part) => {
       const label = /^\[(\d+)\]$/.exec(part)?.[1];
       if (!label || !labels.has(label)) return document.createTextNode(part);
       const link = element("a", "label", part);

@@ -25,7 +25,7 @@ from twin_core import identity
 from twin_core.errors import InvalidInput
 from twin_core.models.local_server import STAND_IN
 
-VERSION = "1"
+VERSION = "2"
 """Part of the folder's name: a change in how the stand-in is made makes a new one."""
 SECONDS = 25.0
 STEPS = 900
@@ -134,7 +134,7 @@ def _make(texts: Sequence[str], folder: Path, *, seconds: float, seed: int, prog
     _train(model, _batches(texts, tokenizer, seed), seconds=seconds, seed=seed, progress=progress)
     # Sampled, because a model of this size repeats itself without end when it always takes the likeliest token.
     model.generation_config.update(
-        do_sample=True, temperature=0.7, top_p=0.9, repetition_penalty=1.15, eos_token_id=end, pad_token_id=pad
+        do_sample=True, temperature=0.6, top_p=0.9, repetition_penalty=1.05, eos_token_id=end, pad_token_id=pad
     )
     model.eval().save_pretrained(folder)
     _save_tokenizer(tokenizer, folder)

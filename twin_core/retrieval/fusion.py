@@ -1,55 +1,71 @@
-"""From several rankings to one: reciprocal rank fusion, and one document out of each cluster of near-duplicates.
+"""From several rankings to one: scores made comparable and summed, and one document of each cluster of near-duplicates.
 
-Pure functions over ids and ranks. What a leg finds comes from the store; texts are read afterwards.
+Pure functions over ids and scores. What a leg finds comes from the store; texts are read afterwards. Why scores and not
+ranks are fused: docs/decisions/0007.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
 from twin_core.store.search import Candidate
 
-K = 60
-"""The constant of reciprocal rank fusion, from its paper (Cormack, Clarke and Büttcher 2009)."""
-
 NEARLY = 0.8
-"""Share of the best score from which a canonical document stands for its copy: some 15 ranks further down in both
-legs. A copy of the same words ranks within one or two."""
+"""Share of the best score from which a canonical document stands for its copy. A copy of the same words scores within a
+few hundredths."""
 
 Id = TypeVar("Id", bound=Hashable)
 
 
-def reciprocal_ranks(
-    rankings: Mapping[str, Sequence[Id]], weights: Mapping[str, float] | None = None, *, k: int = K
-) -> dict[Id, float]:
-    """Score of every id: the sum over rankings of weight / (k + rank), where the best rank is 1.
+def summed(
+    rankings: Mapping[str, Sequence[Candidate]], weights: Mapping[str, float] | None = None
+) -> dict[UUID, float]:
+    """Chunk id -> the sum over rankings of weight times score, of rankings that `rankings_of` made comparable.
 
-    Best first; equal scores keep the order in which the rankings, as given, name the ids. A ranking without a weight
-    has weight 1.
+    A convex combination of min-max scores but for the weights' sum (Bruch, Gai and Ingber 2023): what a ranking did
+    not find counts 0 there. Best first; equal scores keep the order in which the rankings, as given, name the chunks. A
+    ranking without a weight has weight 1.
     """
-    scores: dict[Id, float] = {}
+    scores: dict[UUID, float] = {}
     for name, ranking in rankings.items():
         weight = 1.0 if weights is None else weights.get(name, 1.0)
-        for rank, found in enumerate(ranking, start=1):
-            scores[found] = scores.get(found, 0.0) + weight / (k + rank)
+        for candidate in ranking:
+            scores[candidate.chunk_id] = scores.get(candidate.chunk_id, 0.0) + weight * candidate.score
     return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
 
 def rankings_of(leg: str, found: Sequence[Candidate], *, limit: int, per_category: int) -> dict[str, list[Candidate]]:
-    """What one leg found, as rankings: the best `limit` of all, and the best `per_category` of each category.
+    """What one leg found, as rankings with scores from 0 to 1: the best `limit` of all, and of each category the best.
 
     Where there is only one category its ranking would say the same again, so it is left out.
     """
     best_first = sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))
-    rankings = {leg: best_first[:limit]}
+    rankings = {leg: comparable(best_first, limit)}
     categories = sorted({candidate.category for candidate in best_first})
     if len(categories) > 1:
         for category in categories:
             own = [candidate for candidate in best_first if candidate.category == category]
-            rankings[f"{leg}/{category}"] = own[:per_category]
+            rankings[f"{leg}/{category}"] = comparable(own, per_category)
     return rankings
+
+
+def comparable(best_first: Sequence[Candidate], limit: int) -> list[Candidate]:
+    """The best `limit` with their score as the share of the way from what was not found (0) up to the best one (1).
+
+    Of a full ranking the last one says how well anything left out may have scored; a ranking that is not full left
+    nothing out, and there the way begins at 0: no word in common, no likeness. Else the worse of two good passages
+    would count as if it had not been found.
+    """
+    kept = best_first[:limit]
+    if not kept:
+        return []
+    top, floor = kept[0].score, kept[-1].score if len(kept) == limit else 0.0
+    if top <= floor:
+        return [replace(candidate, score=1.0) for candidate in kept]
+    return [replace(candidate, score=max(0.0, (candidate.score - floor) / (top - floor))) for candidate in kept]
 
 
 def one_per_cluster(ranked: Sequence[Candidate], scores: Mapping[UUID, float]) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""Hybrid search over one author's chunks: a lexical and a dense leg, fused by rank.
+"""Hybrid search over one author's chunks: a lexical and a dense leg, their scores fused.
 
 How each leg runs is in `legs.py`, the arithmetic in `lexical.py` and `fusion.py`, the SQL in
 `store/{search,bm25,nearest}.py`. Choosing passages for a prompt is in `pack.py`.
@@ -23,8 +23,8 @@ from twin_core.store.nearest import Vector
 from twin_core.store.search import Candidate, Corpus, corpus_of, passages, tune
 
 MAX_LIMIT = 100
-CATEGORY_WEIGHT = 0.5
-"""What a rank within a category counts for beside a rank among all: enough to bring the best post up to a middling
+CATEGORY_WEIGHT = 0.3
+"""What a score within a category counts for beside one among all: enough to bring the best post up to a middling
 article, not enough to put it above a good one."""
 
 
@@ -94,7 +94,7 @@ def fused(rankings: Mapping[str, Sequence[Candidate]], limit: int) -> dict[UUID,
     """Chunk id -> (score, rank by leg), best first, near-duplicates and what is beyond the limit left out."""
     ids = {name: [candidate.chunk_id for candidate in ranking] for name, ranking in rankings.items()}
     weights = {name: CATEGORY_WEIGHT if "/" in name else 1.0 for name in ids}
-    scores = fusion.reciprocal_ranks(ids, weights)
+    scores = fusion.summed(rankings, weights)
     by_id = {candidate.chunk_id: candidate for ranking in rankings.values() for candidate in ranking}
     best = fusion.one_per_cluster([by_id[chunk_id] for chunk_id in scores], scores)[:limit]
     legs = fusion.legs_of(ids, [candidate.chunk_id for candidate in best])

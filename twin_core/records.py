@@ -128,6 +128,8 @@ class Skipped:
     location: str
     reason: str
     withdrawn: bool = False
+    empty: bool = False
+    """It came without any text of its own. Many of these at once mean that the source, or its reading, has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,21 @@ class Settings(BaseSettings):
         description="JSON list of hosts, `host` or `host:port`, that may be fetched although their address is "
         'internal, such as ["127.0.0.1:8899"].',
     )
+    medium_url: str = Field("https://medium.com", description="Where Medium's feeds are.")
+    substack_url: str = Field(
+        "https://{name}.substack.com", description="Where a Substack publication is that is given by its name."
+    )
+    github_url: str = Field("https://github.com", description="Where GitHub's repositories are cloned from.")
+    github_api_url: str = Field("https://api.github.com", description="GitHub's REST API.")
+    github_token: SecretStr | None = Field(
+        None, description="Token for GitHub's API: a higher rate limit, and proof that an account is one's own."
+    )
+    linkedin_api_url: str = Field("https://api.linkedin.com", description="LinkedIn's API for members' own data.")
+    linkedin_tokens: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="JSON object: member name (the end of their profile's address) to an access token of LinkedIn's "
+        "Member Data Portability API.",
+    )
     max_file_bytes: int = Field(10_000_000, description="Largest file of a folder or repository that is read.")
     import_max_bytes: int = Field(
         64_000_000_000, description="Most bytes that an imported archive may unpack to; one that would is refused."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import pytest
+
+from twin_core.errors import SourceUnavailable
 from twin_core.records import Failed, Found, Gone, Item, Known, Listed, Skipped, Unchanged
 
 
@@ -23,6 +26,15 @@ def listed(items: Iterable[Item]) -> Listed | None:
     everything = list(items)
     assert not any(isinstance(item, Listed) for item in everything[:-1])
     return everything[-1] if everything and isinstance(everything[-1], Listed) else None
+
+
+def until_it_breaks(reading: Iterator[Item]) -> tuple[list[Item], SourceUnavailable]:
+    """What a run gave before it ended with an error, and the error."""
+    items: list[Item] = []
+    with pytest.raises(SourceUnavailable) as broken:
+        while True:
+            items.append(next(reading))
+    return items, broken.value
 
 
 def known_after(items: Iterable[Item], before: Mapping[str, Known] | None = None) -> dict[str, Known]:

@@ -41,6 +41,8 @@ class Site:
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer | Callable[[], Answer]] = {}
+        self.fallback: Callable[[str, dict[str, str]], Answer] = _not_here
+        """Path and headers of a request -> what is answered where `answers` has nothing."""
         self.seen: list[Seen] = []
         self.url = ""
 
@@ -53,6 +55,10 @@ class Site:
 
     def asked(self) -> list[str]:
         return [seen.path for seen in self.seen]
+
+
+def _not_here(_path: str, _headers: dict[str, str]) -> Answer:
+    return Answer(b"not here", status=404, media_type="text/plain")
 
 
 def article(title: str, text: str, head: str = "") -> str:
@@ -105,7 +111,7 @@ def served(site: Site) -> Iterator[Site]:
 
         def do_GET(self) -> None:
             site.seen.append(Seen(self.path, dict(self.headers.items()), time.monotonic()))
-            found = site.answers.get(self.path, Answer(b"not here", status=404, media_type="text/plain"))
+            found = site.answers.get(self.path) or site.fallback(self.path, dict(self.headers.items()))
             self.answer(found() if callable(found) else found)
 
         def answer(self, answer: Answer) -> None:

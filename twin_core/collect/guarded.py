@@ -15,6 +15,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
@@ -111,10 +112,12 @@ class GuardedClient:
     ) -> Response:
         """Fetch a URL, following redirects. `before` is called with each URL that is about to be requested.
 
+        A redirect to another host goes there without the `Authorization` header: a token is for who asked for it.
         Any status is a Response. Raises Refused for an internal address and for schemes other than http and https
         (also in a redirect), FetchFailed for everything that went wrong on the way or was too large or too slow.
         """
         left = self._settings.crawl_timeout_seconds
+        sent = dict(headers or {})
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 host_and_port(url)
@@ -124,9 +127,11 @@ class GuardedClient:
                 before(url)  # may wait for its turn, which is not the server's time
             started = self._clock()
             self._backend.deadline = started + left
-            answer, following = self._once(url, headers or {})
+            answer, following = self._once(url, sent)
             if following is None:
                 return answer
+            if urlsplit(following)[:2] != urlsplit(url)[:2]:
+                sent = {name: value for name, value in sent.items() if name.lower() != "authorization"}
             left -= self._clock() - started
             url = following
         raise FetchFailed(f"{url} redirects more than {_MOST_REDIRECTS} times.", transient=False)

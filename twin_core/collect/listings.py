@@ -35,6 +35,10 @@ class Entry:
     html: str | None = None
     """The content itself, where a feed carries it (never its summary)."""
     tags: tuple[str, ...] = ()
+    guid: str | None = None
+    """The entry's id, where the feed gives it one."""
+    summary: str | None = None
+    """What a feed carries instead of the content, as HTML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,8 @@ def _entry(entry: Mapping[str, Any], url: str) -> Entry | None:
         modified_at=_time_of(entry.get("updated_parsed")),
         html=storable(html) or None,
         tags=tuple(texts([tag.get("term") for tag in entry.get("tags", ()) if tag.get("term")])),
+        guid=short(entry.get("id")),
+        summary=storable(str(entry.get("summary") or "")) or None,
     )
 
 

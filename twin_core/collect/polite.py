@@ -1,7 +1,8 @@
 """Manners towards other people's servers: robots.txt, a pace per host, and retries that end.
 
 Wraps the guarded client; what may be connected to is decided there. Conditional requests are made here, from the
-validators that the last run stored. Nothing here knows what a page means.
+validators that the last run stored. A pause that a host asked for outlives the run, in a file per host. Nothing here
+knows what a page means.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import stamina
 import stamina.instrumentation
 from protego import Protego
 
 from twin_core.collect.guarded import ROBOT, FetchFailed, GuardedClient, Response
+from twin_core.collect.stated import moment
 from twin_core.errors import Refused, SourceUnavailable
 from twin_core.settings import Settings
 
@@ -28,6 +31,8 @@ stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRet
 LONGEST_WAIT_SECONDS = 120.0
 # Three attempts ride out a restart; more would turn an outage into a queue.
 _ATTEMPTS = 3
+# GitHub's own advice for a secondary limit that names no time: "wait for at least one minute".
+_UNNAMED_PAUSE_SECONDS = 60.0
 _ROBOTS_MOST_BYTES = 512_000  # RFC 9309: at least 500 KiB must be read, the rest may be ignored
 
 
@@ -85,6 +90,26 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
 
 
+def pause_asked(answer: Response, now: datetime) -> float | None:
+    """Seconds for which the answer asks to be left alone; None when it asks for no pause.
+
+    Said by Retry-After, or by an allowance that is used up (`X-RateLimit-Remaining: 0`) and the time when it is filled
+    again, in seconds since 1970 (GitHub) or as a date (Mastodon). A success may say so too: the next request would be
+    one too many.
+    """
+    refused = answer.status in {403, 429} or answer.status >= 500
+    if refused and (seconds := retry_after(answer.headers.get("retry-after"), now)) is not None:
+        return seconds
+    if answer.headers.get("x-ratelimit-remaining", "").strip() == "0":
+        reset = answer.headers.get("x-ratelimit-reset", "").strip()
+        until = datetime.fromtimestamp(int(reset), UTC) if reset.isdigit() and len(reset) < 12 else moment(reset)
+        if until is not None:
+            return max(0.0, (until - now).total_seconds())
+    if answer.status == 403 and b"rate limit" in answer.body[:2_000].lower():
+        return _UNNAMED_PAUSE_SECONDS
+    return None
+
+
 class PoliteClient:
     """Fetches pages of a site as a well-mannered robot does. One per run; remembers robots.txt and pace per host.
 
@@ -115,12 +140,16 @@ class PoliteClient:
         Every hop of a redirect is asked of robots.txt and paced. Raises RobotsForbid, Refused, FetchFailed after
         three attempts, and SourceUnavailable when the host asks for a longer pause than a run should sleep.
         """
-        headers = {}
-        if validators and validators.get("etag"):
-            headers["If-None-Match"] = validators["etag"]
-        if validators and validators.get("last_modified"):
-            headers["If-Modified-Since"] = validators["last_modified"]
-        return self._retrying(url, headers, self._before)
+        return self._retrying(url, _conditions(validators), self._before)
+
+    def ask(
+        self, url: str, validators: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Ask an interface that is made and documented for programs: as `get`, but robots.txt has no say in it.
+
+        robots.txt tells crawlers which pages to leave alone; an API has its terms, its token and its rate limit.
+        """
+        return self._retrying(url, {**(headers or {}), **_conditions(validators)}, self._wait)
 
     def may_fetch(self, url: str) -> bool:
         """Whether robots.txt lets this page be fetched. A robots.txt that cannot be read forbids everything."""
@@ -157,6 +186,9 @@ class PoliteClient:
         if host not in self._buckets:
             rate = max(self._settings.crawl_requests_per_second, 0.001)
             self._buckets[host] = TokenBucket(rate=rate, burst=max(1.0, rate), at=self._clock())
+            left = self._pause_left(host)
+            if left > 0:
+                self._buckets[host].close(self._clock() + left)
         return self._buckets[host]
 
     def _retrying(self, url: str, headers: Mapping[str, str], before: Callable[[str], None]) -> Response:
@@ -176,12 +208,30 @@ class PoliteClient:
         raise AssertionError("the retries ended without an answer")
 
     def _raise_to_ask_again(self, answer: Response) -> None:
-        if answer.status != 429 and answer.status < 500:
-            return
-        seconds = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
+        seconds = pause_asked(answer, datetime.now(UTC))
         if seconds is not None:
-            self._bucket(answer.url).close(self._clock() + seconds)
-        raise _AskAgain(answer)
+            self._close(answer.url, seconds)
+        if answer.status == 429 or answer.status >= 500 or (answer.status == 403 and seconds is not None):
+            raise _AskAgain(answer)
+
+    def _close(self, url: str, seconds: float) -> None:
+        """No request to this host for so long, in this run and, from the file, in the next ones."""
+        self._bucket(url).close(self._clock() + seconds)
+        file = self._pause_file(urlsplit(url).netloc.lower())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".new")
+        fresh.write_text((datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(), "utf-8")
+        fresh.replace(file)
+
+    def _pause_left(self, host: str) -> float:
+        try:
+            until = moment(self._pause_file(host).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError):
+            return 0.0  # no host asked for one: the usual case
+        return 0.0 if until is None else (until - datetime.now(UTC)).total_seconds()
+
+    def _pause_file(self, host: str) -> Path:
+        return self._settings.home / "pauses" / quote(host, safe="")
 
     def _rules(self, url: str) -> Protego | None:
         """The host's rules; None when they exist and cannot be had, which forbids everything (RFC 9309, 2.3.1.4)."""
@@ -200,6 +250,15 @@ class PoliteClient:
         if delay:
             self._bucket(origin).slow_down(float(delay))
         return rules
+
+
+def _conditions(validators: Mapping[str, str] | None) -> dict[str, str]:
+    headers = {}
+    if validators and validators.get("etag"):
+        headers["If-None-Match"] = validators["etag"]
+    if validators and validators.get("last_modified"):
+        headers["If-Modified-Since"] = validators["last_modified"]
+    return headers
 
 
 class _AskAgain(Exception):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from twin_core.collect.stated import moment
 from twin_core.errors import InvalidInput, ServiceUnavailable, SourceUnavailable
@@ -146,9 +147,9 @@ class Repository:
             for path in last
         }
 
-    def everyone(self) -> list[str]:
-        """Mail addresses of all authors, by number of commits, most first."""
-        out = self._git("log", "--use-mailmap", "--format=%aE", "HEAD").decode("utf-8", "replace")
+    def everyone(self, what: Literal["%aE", "%aN"] = "%aE") -> list[str]:
+        """Mail addresses (or, with `%aN`, names) of all authors, lower case, by number of commits, most first."""
+        out = self._git("log", "--use-mailmap", f"--format={what}", "HEAD").decode("utf-8", "replace")
         count: dict[str, int] = {}
         for line in out.lower().split("\n"):
             if line:

@@ -5,7 +5,10 @@ An address here is text that identifies a page. Whether it may be fetched is dec
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
+import re
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+_URN = re.compile(r"urn:li:[A-Za-z]+:(?:\([^()\s]*\)|[\w-]+)")
 
 
 def address_of(url: str) -> str:
@@ -30,3 +33,13 @@ def folder_of(url: str) -> str:
     """The path up to its last slash, with it."""
     path = urlsplit(url).path or "/"
     return path[: path.rfind("/") + 1]
+
+
+def linkedin_urn(link: str) -> str | None:
+    """LinkedIn's own name of what a link (or an answer of its API) points to: of the comment where there is one.
+
+    Links percent-encode it, some of them twice; comments name what they belong to with or without `urn:li:`.
+    """
+    found: list[str] = _URN.findall(unquote(unquote(link)).replace("(urn:li:", "("))
+    comments = [urn for urn in found if urn.startswith("urn:li:comment:")]
+    return next(iter([*comments, *found]), None)

@@ -192,7 +192,7 @@ class _Files:
         except reading.Draft as error:
             return Skipped(native_id=path, location=location, reason=str(error), withdrawn=True)
         except reading.EmptyText as error:
-            return Skipped(native_id=path, location=location, reason=str(error))
+            return Skipped(native_id=path, location=location, reason=str(error), empty=True)
         except InvalidInput as error:
             return Failed(native_id=path, location=location, reason=str(error))
         if before is not None and before.content_hash == read.content_hash:

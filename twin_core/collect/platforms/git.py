@@ -8,7 +8,7 @@ kept; READMEs and docs, articles). Git itself is run in `repository.py`; what is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,16 +70,27 @@ class GitCollector:
 
     def collect(self, source: Source, known: Mapping[str, Known], settings: Settings) -> Iterator[Item]:
         """Every file of HEAD, then `Listed`: history says for certain what is gone."""
-        rules = read_rules(source.options, own=_OWN_OPTIONS)
-        repository = _repository(source, settings)
-        branches = values(source.options, "branch")
-        branch = repository.update(branches[0] if branches else None)
-        run = _Run(repository, source, rules, branch)
-        yield from run.items(known, settings.max_file_bytes)
-        yield Listed(own_count=run.own_count)
+        yield from collect_into(settings.home.absolute() / "clones" / str(source.id), source, known, settings)
 
 
 COLLECTOR = GitCollector()
+
+
+def collect_into(
+    folder: Path, source: Source, known: Mapping[str, Known], settings: Settings, *, guessed: Sequence[str] = ()
+) -> Iterator[Item]:
+    """As `GitCollector.collect`, with the clone kept in `folder`.
+
+    `guessed` are names and addresses that the author probably commits under; a repository's only author is taken for
+    them all the same. Raises NoIdentity when it has several authors and none of them is known.
+    """
+    rules = read_rules(source.options, own=_OWN_OPTIONS)
+    repository = _repository(folder, source, settings)
+    branches = values(source.options, "branch")
+    branch = repository.update(branches[0] if branches else None)
+    run = _Run(repository, source, rules, branch, _identities(source.options, repository, guessed))
+    yield from run.items(known, settings.max_file_bytes)
+    yield Listed(own_count=run.own_count)
 
 
 def canonical(locator: str) -> str:
@@ -137,8 +148,7 @@ def _check_local(repository: Repository, options: Options) -> None:
     _identities(options, repository)
 
 
-def _repository(source: Source, settings: Settings) -> Repository:
-    folder = settings.home.absolute() / "clones" / str(source.id)
+def _repository(folder: Path, source: Source, settings: Settings) -> Repository:
     place = source.locator
     if place.startswith("/"):
         if not Path(place).is_dir():
@@ -158,7 +168,7 @@ def _repository(source: Source, settings: Settings) -> Repository:
     return Repository(url, folder, configuration=pins)
 
 
-def _identities(options: Options, repository: Repository) -> frozenset[str]:
+def _identities(options: Options, repository: Repository, guessed: Sequence[str] = ()) -> frozenset[str]:
     """Mail addresses and names of the author, lower case. Raises NoIdentity when that is not clear."""
     stated = frozenset(value.lower() for value in values(options, "identities"))
     if stated:
@@ -166,6 +176,9 @@ def _identities(options: Options, repository: Repository) -> frozenset[str]:
     everyone = repository.everyone()
     if len(everyone) == 1:
         return frozenset(everyone)
+    likely = frozenset(name.lower() for name in guessed)
+    if not likely.isdisjoint([*everyone, *repository.everyone("%aN")] if likely else ()):
+        return likely
     some = ", ".join(everyone[:5])
     raise NoIdentity(
         f"{repository.url} has {len(everyone)} authors ({some}{', ...' if len(everyone) > 5 else ''}). Say which of them "
@@ -182,12 +195,14 @@ class _Candidate:
 class _Run:
     """One reading of one commit."""
 
-    def __init__(self, repository: Repository, source: Source, rules: Rules, branch: str) -> None:
+    def __init__(
+        self, repository: Repository, source: Source, rules: Rules, branch: str, identities: frozenset[str]
+    ) -> None:
         self.repository = repository
         self.place = source.locator
         self.rules = rules
         self.branch = branch
-        self.identities = _identities(source.options, repository)
+        self.identities = identities
         self.own_count = 0
         self.licence: str | None = None
 
@@ -259,7 +274,7 @@ class _Run:
         except reading.Draft as error:
             return Skipped(native_id=blob.path, location=location, reason=str(error), withdrawn=True)
         except reading.EmptyText as error:
-            return Skipped(native_id=blob.path, location=location, reason=str(error))
+            return Skipped(native_id=blob.path, location=location, reason=str(error), empty=True)
         except InvalidInput as error:
             return Failed(native_id=blob.path, location=location, reason=str(error))
         if before is not None and before.content_hash == read.content_hash:

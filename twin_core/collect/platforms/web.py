@@ -246,7 +246,7 @@ class _Site:
         canonical_url: str | None = None,
     ) -> _PageItem:
         if is_bare(read.markdown):
-            return Skipped(native_id=name, location=url, reason="empty body after extraction")
+            return Skipped(native_id=name, location=url, reason="empty body after extraction", empty=True)
         content_hash = identity.content_hash(read.markdown)
         if before is not None and before.content_hash == content_hash:
             return Unchanged(native_id=name, validators=validators)

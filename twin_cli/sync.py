@@ -91,7 +91,7 @@ def sync(
     done = run(here, meant, only_named=source is not None)
     seconds = time.monotonic() - started
     if as_json:
-        output.show_json({"authors": [_json(one) for one in done], "seconds": round(seconds, 3)})
+        output.show_json({"authors": [as_json_of(one) for one in done], "seconds": round(seconds, 3)})
     else:
         for one in done:
             show(one)
@@ -229,7 +229,8 @@ def _telling(slug: str) -> Iterator[Tell]:
         yield tell  # type: ignore[misc]
 
 
-def _json(done: Synced) -> dict[str, object]:
+def as_json_of(done: Synced) -> dict[str, object]:
+    """One author's refresh as `--json` prints it."""
     report = done.refreshed.report
     return {
         "author": done.author,

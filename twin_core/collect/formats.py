@@ -7,17 +7,21 @@ newer export of the same account is the same source and only what changed is new
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, cast
+from uuid import UUID
 
+from twin_core import identity
 from twin_core.collect import archive as archives
 from twin_core.collect import exports as built_in
 from twin_core.collect.archive import Archive
-from twin_core.collect.registry import EXPORT, EXPORTS, Options, export_names, find
+from twin_core.collect.reading import MEDIA_TYPES
+from twin_core.collect.registry import EXPORT, EXPORTS, Options, collector_for, export_names, find
 from twin_core.collect.rules import values
 from twin_core.errors import InvalidInput
 from twin_core.records import Failed, Found, Item, Known, Listed, Skipped, Source, Unchanged
@@ -30,6 +34,8 @@ OPTIONS = ("archive", "as", "inside")
 _READ = "read"
 _MADE = "export"
 _THE_ARCHIVE = "the archive"
+_LAST = ("papers",)
+FOLDER = "folder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +77,43 @@ class Format(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """One export found at a path: what a source is made from."""
+    """One export, or folder of files, found at a path: what a source is made from."""
 
     platform: str
-    locator: str
+    account: str
+    """Empty when the export does not say whose it is."""
     path: Path
-    inside: str
-    recognised: Recognised
+    inside: str = ""
+    candidates: tuple[str, ...] = ()
+
+    def source(self, author_id: UUID, own: Sequence[str], there: Sequence[Source]) -> Source:
+        """The source it becomes: the one that is there already for this account, or a new one.
+
+        An export that names no account belongs to the only account there is of its platform. `own` is what a person
+        said of whose writing it is.
+        """
+        same = [one for one in there if one.platform == self.platform and one.locator.startswith(EXPORT)]
+        if self.platform == FOLDER:
+            locator = self.account
+        elif not self.account and len(same) == 1:
+            locator = same[0].locator
+        else:
+            locator = f"{EXPORT}{self.account or self.platform}"
+        before = next((one for one in there if (one.platform, one.locator) == (self.platform, locator)), None)
+        options: dict[str, str | list[str]] = dict(before.options) if before is not None else {}
+        if self.platform != FOLDER:
+            stated = {"archive": str(self.path), "inside": self.inside, "as": list(own) or options.get("as", [])}
+            options = {**options, **{name: value for name, value in stated.items() if value}}
+            if not self.inside:
+                options.pop("inside", None)
+        return Source(
+            id=identity.source_id(author_id, self.platform, locator),
+            author_id=author_id,
+            platform=self.platform,
+            locator=locator,
+            schedule=None if before is None else before.schedule,
+            options=options,
+        )
 
 
 @dataclass(slots=True)
@@ -103,19 +139,21 @@ def format_named(platform: str) -> Format:
 def recognise(path: Path, options: Options, settings: Settings) -> list[Import]:
     """Every export at a path, by content: the path itself, its folders, the zips in it.
 
-    Raises InvalidInput when nothing is recognised, saying what is understood and what each format was looked for by.
+    Papers and a folder of notes are no exports, so they are what a path is only when it is nothing else. Raises
+    InvalidInput when nothing is recognised, saying what is understood and what each format was looked for by.
     """
-    found: list[Import] = []
     with archives.opened(path, settings) as there:
-        for archive in there:
-            for platform in export_names():
-                found += _of_format(archive, platform, options)
+        exports = [name for name in export_names() if name not in _LAST]
+        found = [one for archive in there for name in exports for one in _of_format(archive, name, options)]
+        if not found:
+            found = [one for archive in there for name in _LAST for one in _of_format(archive, name, options)]
+            found += _notes(there[0])
         members = sum(len(archive.names) for archive in there)
     if not found:
         raise InvalidInput(
-            f"{path} is no export that is understood ({members:,} files were looked at). What is looked for: "
+            f"{path} is nothing that is understood ({members:,} files were looked at). What is looked for: "
             + "; ".join(f"{platform}: {format_named(platform).looks_for}" for platform in export_names())
-            + ". A folder of Markdown or HTML files is a source of its own: `twin source add folder PATH`."
+            + "; a folder of Markdown, HTML or text files (unpack it when it is a zip)."
         )
     return found
 
@@ -132,26 +170,33 @@ def _of_format(archive: Archive, platform: str, options: Options) -> Iterator[Im
             taken.append(root.prefix)
             yield Import(
                 platform=platform,
-                locator=f"{EXPORT}{recognised.account}",
+                account=recognised.account,
                 path=archive.path,
                 inside=root.at,
-                recognised=recognised,
+                candidates=recognised.candidates,
             )
 
 
-def survey(found: Import, options: Options, settings: Settings) -> dict[str, Kind]:
-    """What an export holds, by kind: reads it through once and keeps nothing."""
+def _notes(archive: Archive) -> Iterator[Import]:
+    """A folder of notes, an Obsidian vault too: the platform for folders reads it, and follows it from then on."""
+    suffixes = "|".join(re.escape(suffix) for suffix in MEDIA_TYPES)
+    if archive.path.is_dir() and archive.matching(rf".*(?:{suffixes})"):
+        yield Import(platform=FOLDER, account=str(archive.path.resolve()), path=archive.path)
+
+
+def survey(source: Source, settings: Settings) -> dict[str, Kind]:
+    """What a source holds, by kind: reads it through once as if nothing were known, and keeps nothing."""
     kinds: dict[str, Kind] = {}
-    with archives.opened(found.path, settings) as there:
-        for item in format_named(found.platform).items(_at(there, found.inside), options, settings):
-            if isinstance(item, Found | Skipped | Failed):
-                _count(kinds.setdefault(kind_of(item.native_id), Kind()), item)
+    for item in collector_for(source.platform).collect(source, {}, settings):
+        if isinstance(item, Found | Skipped | Failed):
+            _count(kinds.setdefault(kind_of(item.native_id), Kind()), item)
     return kinds
 
 
 def kind_of(native_id: str) -> str:
-    """`post:123` is a `post`."""
-    return native_id.partition(":")[0]
+    """`post:123` is a `post`; what names no kind is a file."""
+    kind, colon, _ = native_id.partition(":")
+    return kind if colon and kind.isalpha() else "file"
 
 
 def _count(kind: Kind, item: Found | Skipped | Failed) -> None:

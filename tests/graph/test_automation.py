@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.events import DagsterEvent, DagsterEventType, EventSpecificData, StepMaterializationData
+from dagster._core.utils import make_new_run_id
 
 from twin_assets.definitions import defs
 from twin_assets.partitions import AUTHORS
@@ -27,20 +30,32 @@ class Days:
         by_asset = {name: set(found.get_requested_partitions(dg.AssetKey(name))) for name in CHAIN}
         return {name: authors for name, authors in by_asset.items() if authors}
 
-    def materialized(self, author: str, version: str, *assets: str) -> None:
+    def materialized(self, author: str, version: str, *assets: str, passed: bool = True) -> None:
+        """One run made these assets (default: all) in this version, and their blocking checks passed or failed."""
+        run_id = make_new_run_id()
         for name in assets or CHAIN:
-            self.instance.report_runless_asset_event(
-                dg.AssetMaterialization(name, partition=author, tags={"dagster/data_version": version})
+            made = dg.AssetMaterialization(name, partition=author, tags={"dagster/data_version": version})
+            self._event(run_id, DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(made))
+            record = self.instance.fetch_materializations(
+                dg.AssetRecordsFilter(dg.AssetKey(name), asset_partitions=[author]), limit=1
+            ).records[0]
+            checked = AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=run_id, timestamp=record.timestamp
             )
-            passed = [
-                key
-                for key in defs.resolve_asset_graph().asset_check_keys
-                if key.asset_key == dg.AssetKey(name) and key.name != "collected_completely"
-            ]
-            for key in passed:
-                self.instance.report_runless_asset_event(
-                    dg.AssetCheckEvaluation(asset_key=key.asset_key, check_name=key.name, passed=True, partition=author)
-                )
+            for key in defs.resolve_asset_graph().asset_check_keys:
+                if key.asset_key == dg.AssetKey(name) and key.name != "collected_completely":
+                    found = dg.AssetCheckEvaluation(
+                        asset_key=key.asset_key,
+                        check_name=key.name,
+                        passed=passed,
+                        partition=author,
+                        target_materialization_data=checked,
+                    )
+                    self._event(run_id, DagsterEventType.ASSET_CHECK_EVALUATION, found)
+
+    def _event(self, run_id: str, kind: DagsterEventType, data: EventSpecificData) -> None:
+        event = DagsterEvent(event_type_value=kind.value, job_name="refresh", event_specific_data=data)
+        self.instance.report_dagster_event(event, run_id=run_id)
 
 
 @pytest.fixture
@@ -65,11 +80,32 @@ def test_a_quiet_refresh_wakes_nobody(days: Days) -> None:
     assert days.tick() == {}
 
 
-def test_documents_that_came_otherwise_wake_the_next_stage_once_and_for_that_author_only(days: Days) -> None:
+STAGES = {name: {"ann"} for name in CHAIN[1:]}
+
+
+def test_documents_that_came_otherwise_wake_every_stage_once_and_for_that_author_only(days: Days) -> None:
     days.materialized("ann", "1")
     days.materialized("bob", "1")
     days.tick()
 
     days.materialized("ann", "2", "raw_documents")
-    assert days.tick() == {"cleaned_documents": {"ann"}}
+    assert days.tick() == STAGES
     assert days.tick() == {}
+    days.materialized("ann", "2", *CHAIN[1:])
+    assert days.tick() == {}
+
+
+def test_a_stage_run_by_hand_wakes_those_after_it(days: Days) -> None:
+    days.materialized("ann", "1")
+    days.tick()
+    days.materialized("ann", "2", "chunks")
+    assert days.tick() == {"embeddings": {"ann"}}
+
+
+def test_cleaned_documents_that_fail_a_check_wake_no_stage_until_they_pass(days: Days) -> None:
+    days.materialized("ann", "1")
+    days.tick()
+    days.materialized("ann", "2", "cleaned_documents", passed=False)
+    assert days.tick() == {}
+    days.materialized("ann", "3", "cleaned_documents")
+    assert days.tick() == {"chunks": {"ann"}, "embeddings": {"ann"}}

@@ -198,7 +198,11 @@ def _mlflow(settings: Settings) -> Service | str:
             *("--artifacts-destination", str(home.mlflow / "artifacts")),
         ),
         # By the environment: a password on the command line is for everybody to read.
-        environment={"MLFLOW_BACKEND_STORE_URI": url_for(settings, database="mlflow", dialect="psycopg2")},
+        # No runner of evaluation jobs: evaluation is ours, and the runner's processes would hold some 300 MB.
+        environment={
+            "MLFLOW_BACKEND_STORE_URI": url_for(settings, database="mlflow", dialect="psycopg2"),
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
         port=settings.mlflow_port,
         port_setting="TWIN_MLFLOW_PORT",
         url=address,

@@ -20,8 +20,9 @@ from twin_core.errors import NotFound, TwinError
 from twin_core.records import Author
 from twin_core.runtime.folders import folders
 from twin_core.settings import Settings
-from twin_core.store import purging
+from twin_core.store import filed, purging
 from twin_core.store.database import Database
+from twin_core.store.files import file_store
 from twin_core.store.tombstones import add_tombstones, buried, content_tombstone, location_tombstones, salt_of
 from twin_core.warehouse.protocol import Warehouse
 
@@ -182,6 +183,22 @@ def _count_clones(place: Place, document_ids: Sequence[UUID]) -> int:
     return len(_clones(place, document_ids))
 
 
+def _purge_files(place: Place, document_ids: Sequence[UUID]) -> int:
+    """Datasets' files, reports: each goes whole. The rows go last, so that an interruption finds the files again."""
+    with place.database.transaction() as conn:
+        keys = filed.keys_holding(conn, document_ids)
+    store = file_store(place.settings)
+    for key in keys:
+        store.delete(key)
+    with place.database.transaction() as conn:
+        return filed.unfile(conn, keys)
+
+
+def _count_files(place: Place, document_ids: Sequence[UUID]) -> int:
+    with place.database.transaction() as conn:
+        return len(filed.keys_holding(conn, document_ids))
+
+
 def _purge_raw(place: Place, document_ids: Sequence[UUID]) -> int:
     return place.warehouse.purge(document_ids)
 
@@ -207,6 +224,7 @@ def _count_table(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
 
 # The documents' own rows go last: an interrupted saga reads from them what is left to do.
 register_store("clones", _purge_clones, _count_clones)
+register_store("files", _purge_files, _count_files)
 register_store("raw documents", _purge_raw, _count_raw)
 for _table in purging.TABLES:
     register_store(_table, partial(_purge_table, _table), partial(_count_table, _table))

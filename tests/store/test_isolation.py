@@ -50,6 +50,10 @@ INSERT INTO training.dataset_versions (id, author_id, kind, input_hash, examples
 INSERT INTO training.dataset_examples SELECT 'v' || author_id, id, author_id, 'train', 0 FROM training.examples;
 INSERT INTO training.dataset_documents SELECT 'v' || author_id, id, author_id, head_revision_id, 'train', 1 FROM warehouse.documents;
 INSERT INTO training.dataset_drops SELECT 'v' || author_id, id, author_id, category, 'too short', 1 FROM warehouse.documents;
+INSERT INTO training.files (key, author_id, kind, version_id, document_ids, bytes)
+    SELECT id::text || '/k', author_id, 'report', 'v' || author_id, ARRAY[id], 1 FROM warehouse.documents;
+INSERT INTO serving.feedback (id, author_id, trace_id, verdict, edited) SELECT id, author_id, id, 'down', 'better' FROM serving.traces;
+UPDATE features.cleaned_documents SET metadata = '{"thread": ["1", "2"]}';
 INSERT INTO training.llm_answers (author_id, document_id, key, purpose, model, prompt_version, answer)
     SELECT author_id, id, 'k', 'instruction', 'm', '1', 'a' FROM warehouse.documents;
 """

@@ -17,7 +17,11 @@ SECTIONS = {
     section.partition("\n")[0].strip(): re.findall(r"```sql\n(.*?)```", section, flags=re.DOTALL)
     for section in DOC.read_text().split("\n## ")[1:]
 }
-VIEWS = ("documents", "chunks", "embedding_coverage", "source_outcomes", "items", "answer_sources")
+VIEWS = (
+    "documents", "chunks", "embedding_coverage", "source_outcomes", "items", "answer_sources", "documents_by_month",
+    "style_by_month", "pipeline_coverage", "source_activity", "writing_rhythm", "revisions", "threads",
+    "dataset_versions", "dataset_examples", "dataset_documents", "dataset_drops", "answer_feedback", "files",
+)  # fmt: skip
 EXAMPLES = [(view, query) for view in VIEWS for query in SECTIONS[view]]
 
 

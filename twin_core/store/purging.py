@@ -19,7 +19,8 @@ _CHUNKS = f"SELECT {{}} FROM features.chunks WHERE {_OF}"
 _LOCATED = f"(source_id, native_id) IN (SELECT source_id, native_id FROM warehouse.document_locations WHERE {_OF})"
 
 TABLES: Mapping[str, tuple[str, str]] = {
-    # What people read: table and condition. A trace goes whole: its answer rests on the passages.
+    # What people read: table and condition. A trace goes whole, and what was said of it: it rests on the passages.
+    "feedback": ("serving.feedback", f"trace_id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
     "traces": ("serving.traces", f"id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
     # An example goes also when the document is quoted in its prompt; so does what a model wrote on seeing it.
     "examples": ("training.examples", f"({_OF} OR {_QUOTED})"),

@@ -417,3 +417,25 @@ llm_answers = _table(
     _column("context_document_ids", ARRAY(Uuid())),
     _column("created_at", _Time),
 )
+
+files = _table(
+    "training.files",
+    _column("key", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("kind", Text()),
+    _column("version_id", Text(), null=True),
+    _column("document_ids", ARRAY(Uuid())),
+    _column("bytes", BigInteger()),
+    _column("created_at", _Time),
+)
+
+feedback = _table(
+    "serving.feedback",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("trace_id", Uuid()),
+    _column("verdict", Text(), null=True),
+    _column("edited", Text(), null=True),
+    _column("key_id", Uuid(), null=True),
+    _column("at", _Time),
+)

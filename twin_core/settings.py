@@ -129,6 +129,33 @@ class Settings(BaseSettings):
     )
     context_passages: int = Field(6, description="Passages put into a prompt.")
 
+    # Datasets
+    dataset_instructions: Literal["auto", "llm", "rules"] = Field(
+        "auto",
+        description="Who writes the instructions of training examples. auto: the LLM server where one answers, else "
+        "rules; llm: no dataset without it; rules: never ask.",
+    )
+    dataset_context_passages: int = Field(
+        3, ge=0, description="Passages quoted in a training prompt, found as in serving. 0: none."
+    )
+    dataset_keep: list[str] = Field(
+        default_factory=list,
+        description="JSON list of the author's public addresses and numbers that redaction leaves in training examples.",
+    )
+    dataset_most_private: float = Field(
+        0.0, ge=0, le=1, description="Largest share of examples that may hold personal data or secrets after redaction."
+    )
+    dataset_most_rule_made: float = Field(
+        1.0, ge=0, le=1, description="Largest share of instructions made by rule. Lower it where an LLM is at hand."
+    )
+    dataset_rejected_models: list[str] = Field(
+        default_factory=list,
+        description="JSON list of model names on the LLM server that write rejected answers: the base model, adapters. "
+        "Empty: the one that serves.",
+    )
+    dataset_pairs_per_document: int = Field(4, ge=1, description="Most preference pairs made from one document.")
+    dataset_pairs: int = Field(400, ge=1, description="Most preference pairs that models write answers for.")
+
     # Security
     role_secret: SecretStr | None = Field(
         None, description="Secret from which the passwords of the database roles are derived. Default: HOME/secrets."

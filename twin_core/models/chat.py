@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
@@ -146,13 +146,17 @@ class ChatClient:
         max_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
+        schema: Mapping[str, object] | None = None,
     ) -> AsyncGenerator[Token | End]:
         """The answer as it is written: tokens, then one End. Close the generator to cancel the generation.
+
+        `schema` asks for JSON of this JSON Schema. Engines that constrain the answer to it do; `transformers serve`
+        cannot, so validate what comes.
 
         Repeated only before the first token, on connection errors, 429 and 503, honouring Retry-After, within the
         first-token time. Raises one of the ChatError classes, whose text says what to do.
         """
-        body = self._request(messages, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        body = self._request(messages, max_tokens=max_tokens, temperature=temperature, seed=seed, schema=schema)
         deadline = monotonic() + self._settings.llm_first_token_seconds
         for attempt in range(1, self._attempts + 1):
             try:
@@ -173,10 +177,12 @@ class ChatClient:
         max_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
+        schema: Mapping[str, object] | None = None,
     ) -> Completion:
         """The whole answer. Streamed underneath, so that the same timeouts and errors hold."""
         parts: list[str] = []
-        async with aclosing(self.stream(messages, max_tokens=max_tokens, temperature=temperature, seed=seed)) as events:
+        asked = self.stream(messages, max_tokens=max_tokens, temperature=temperature, seed=seed, schema=schema)
+        async with aclosing(asked) as events:
             async for event in events:
                 if isinstance(event, End):
                     return Completion(text="".join(parts), end=event)
@@ -194,7 +200,13 @@ class ChatClient:
         return response.status_code == httpx2.codes.OK
 
     def _request(
-        self, messages: Sequence[Message], *, max_tokens: int | None, temperature: float | None, seed: int | None
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int | None,
+        temperature: float | None,
+        seed: int | None,
+        schema: Mapping[str, object] | None,
     ) -> dict[str, object]:
         body: dict[str, object] = {
             "model": model_name(self._settings),
@@ -206,9 +218,18 @@ class ChatClient:
             body["temperature"] = temperature
         if seed is not None:
             body["seed"] = seed
+        if schema is not None and (wanted := self._response_format(schema)):
+            body["response_format"] = wanted
         if self._settings.llm_engine != "transformers":  # that one always counts, and warns about the field
             body["stream_options"] = {"include_usage": True}
         return body
+
+    def _response_format(self, schema: Mapping[str, object]) -> dict[str, object] | None:
+        if self._settings.llm_engine == "transformers":
+            return None
+        if self._settings.llm_engine == "tgi":
+            return {"type": "json_object", "value": schema}
+        return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
     async def _attempt(self, body: dict[str, object], deadline: float) -> AsyncGenerator[Token | End]:
         request = self._client.build_request("POST", f"{self._base}/chat/completions", json=body)

@@ -16,6 +16,8 @@ from string import Template
 ANSWER = "answer.v1"
 RETRIEVAL_ONLY = "retrieval_only.v1"
 NOTHING_FOUND = "nothing_found.v1"
+WRITE = "write.v1"
+INSTRUCTION = "instruction.v1"
 
 _FILES = files(__package__ or "twin_core.prompts")
 

@@ -42,6 +42,19 @@ def cleaned_version(conn: Connection, author_id: UUID) -> str:
     )
 
 
+def material_version(conn: Connection, author_id: UUID) -> str:
+    """The same, with what decides which side of a dataset a document is on: its near-duplicates and its date."""
+    return _version(
+        conn,
+        "SELECT c.revision_id::text || c.text_hash || c.stage_version || c.cluster_id "
+        "|| coalesce(c.written_at, d.created_at) || c.title || c.language || md5(c.metadata::text) "
+        "FROM warehouse.documents d "
+        "JOIN features.cleaned_documents c ON c.revision_id = d.head_revision_id AND c.author_id = d.author_id "
+        "WHERE d.author_id = :author_id AND d.state = 'live'",
+        author_id,
+    )
+
+
 def chunk_version(conn: Connection, author_id: UUID) -> str:
     """Of the chunks: id, place in the document and embedded text."""
     return _version(

@@ -27,7 +27,9 @@ SIMILAR = 0.8
 _BANDS = 32
 _SEED = 20_260_101
 # Scripts without spaces count by character: a whole sentence would otherwise be one word.
-_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\w+")
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+# The second part must not run on into such a script: a number in front of a Chinese sentence would swallow it.
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _CHUNK = 4096
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 
@@ -35,6 +37,11 @@ _PRIME = np.uint64(0x9E3779B97F4A7C15)
 def words(text: str) -> list[str]:
     """The words of a text, lower case; one per character in scripts that put no spaces between them."""
     return _WORD.findall(text.lower())
+
+
+def word_starts(text: str) -> list[int]:
+    """Where each of those words begins, in characters."""
+    return [found.start() for found in _WORD.finditer(text)]
 
 
 def signature(text: str) -> bytes:

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from twin_core import prompts
 from twin_core.errors import InvalidInput
 from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage
+from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import harmless, labelled
 from twin_core.records import Author, Passage, SearchFilters
 from twin_core.retrieval.search import MAX_LIMIT, search
@@ -28,11 +29,6 @@ from twin_core.writing.packing import answer_tokens, counter, fitting, recent
 
 CANDIDATES = 2
 """Passages to choose from, per passage in the prompt: enough to leave out those that repeat each other."""
-
-_LANGUAGES = {
-    "de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "ja": "Japanese",
-    "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sv": "Swedish", "zh": "Chinese",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +242,7 @@ def _prompt(
 ) -> list[Message]:
     template = prompts.load(prompts.ANSWER)
     count = counter(settings)
-    language = _LANGUAGES.get(draft.author.language, f"the language `{draft.author.language}`")
+    language = language_name(draft.author.language)
     system = template.fill("system", author=harmless(draft.author.name), language=language)
     question = harmless(draft.question)
     before = [

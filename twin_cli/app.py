@@ -41,7 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "documents": Entry(
         "twin_cli.documents:documents", "List documents, show where one comes from, merge, split.", WRITING
     ),
-    "forget": Entry("twin_cli.documents:forget", "Forget a document everywhere, for good.", WRITING),
+    "forget": Entry("twin_cli.documents:forget", "Forget a document, a source or an author, for good.", WRITING),
     "search": Entry("twin_cli.search:search", "Look something up in an author's writing.", WRITING),
     "sql": Entry("twin_cli.sql:sql", "Read one author's rows in SQL.", WRITING),
     "ask": Entry("twin_cli.ask:ask", "Ask a twin; the answer comes with its sources.", WRITING),
@@ -50,6 +50,8 @@ COMMANDS: dict[str, Entry] = {
     "down": Entry("twin_cli.services:down", "Stop every service, Postgres last.", RUNNING),
     "status": Entry("twin_cli.services:status", "Show what runs, what is stored, and for whom.", RUNNING),
     "doctor": Entry("twin_cli.doctor:doctor", "Check this machine and say what to do about it.", RUNNING),
+    "backup": Entry("twin_cli.backups:backup", "Save database and files in one archive.", RUNNING),
+    "restore": Entry("twin_cli.backups:restore", "Bring a backup back, without what was forgotten since.", RUNNING),
     "migrate": Entry("twin_cli.migrate:migrate", "Bring the database to a schema revision by hand.", RUNNING),
 }
 """Every command of `twin`, in the order `twin --help` shows them. To add one, add one line here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,8 +10,10 @@ import typer
 from twin_cli import output
 from twin_cli.authors import Slug, chosen
 from twin_core import forgetting
+from twin_core.errors import InvalidInput
+from twin_core.forgetting import Counted, Receipt
 from twin_core.records import Category
-from twin_core.runtime.stores import stores
+from twin_core.runtime.stores import Stores, stores
 from twin_core.settings import settings
 from twin_core.store import authors
 from twin_core.store import documents as stored
@@ -134,25 +137,85 @@ def split(
 
 
 def forget(
-    key: Key,
+    key: Annotated[
+        str | None, typer.Argument(help="A document: its id or the beginning of it, address, path or title.")
+    ] = None,
+    *,
     author: Slug = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="ID", help="A whole source, with what only it has.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="The whole author named by --author: all there is of them.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: output.AsJson = False,
 ) -> None:
-    """Forget a document everywhere and for good; it stays away even when its source still has it."""
+    """Forget a document, a source or an author everywhere and for good; it stays away even when its source still has it.
+
+    An author who is forgotten may be added again and begins with nothing; their sources are to be added again too.
+    """
+    if [key is not None, source is not None, everything].count(True) != 1:
+        raise InvalidInput("Name one thing to forget: a document's KEY, --source ID, or --author SLUG --everything.")
     with stores(settings()) as opened:
-        with opened.database.transaction() as conn:
-            owner = chosen(conn, author)
-            document_id = stored.resolve_document(conn, owner.id, key)
-            row = stored.lineage(conn, owner.id, document_id).document
-        if not yes:
-            typer.confirm(f"Forget `{row.title or row.location}` of {owner.name} for good?", abort=True, err=True)
-        receipt = forgetting.forget(opened.database, opened.warehouse, owner, [document_id], settings=settings())
+        if everything:
+            receipt: Receipt | None = _forget_author(opened, author, yes=yes)
+        elif source is not None:
+            receipt = _forget_source(opened, source, author, yes=yes)
+        else:
+            receipt = _forget_document(opened, str(key), author, yes=yes)
     if as_json:
         output.show_json(receipt)
-        return
-    output.show_rows(
-        ["store", "before", "after"],
-        [[name, counted.before, counted.after] for name, counted in receipt.stores.items()],
-        title=f"Forgotten: {len(receipt.document_ids)} document{'s' if len(receipt.document_ids) > 1 else ''}",
-    )
+    elif receipt is None:
+        output.show("It is forgotten. There were no documents of it.")
+    else:
+        output.show_rows(
+            ["store", "before", "after"],
+            [[name, counted.before, counted.after] for name, counted in receipt.stores.items()],
+            title=f"Forgotten: {len(receipt.document_ids)} document{'s' if len(receipt.document_ids) != 1 else ''}",
+        )
+
+
+def _forget_document(opened: Stores, key: str, author: str | None, *, yes: bool) -> Receipt:
+    with opened.database.transaction() as conn:
+        owner = chosen(conn, author)
+        document_id = stored.resolve_document(conn, owner.id, key)
+        row = stored.lineage(conn, owner.id, document_id).document
+    if not yes:
+        typer.confirm(f"Forget `{row.title or row.location}` of {owner.name} for good?", abort=True, err=True)
+    return forgetting.forget(opened.database, opened.warehouse, owner, [document_id], settings=settings())
+
+
+def _forget_source(opened: Stores, key: str, author: str | None, *, yes: bool) -> Receipt | None:
+    from twin_cli.sources import named
+    from twin_core.collect.removing import forget_source
+
+    with opened.database.transaction() as conn:
+        gone = named(conn, key)
+        if author is not None and authors.author_by_slug(conn, author).id != gone.author_id:
+            raise InvalidInput(f"The source {key} is not one of {author}.")
+        held = stored.documents_of_source(conn, gone.id)
+    if not yes:
+        typer.confirm(
+            f"Forget for good {gone.locator} and what only it has ({len(held)} at most)?", abort=True, err=True
+        )
+    return forget_source(opened.database, opened.warehouse, gone, settings=settings())
+
+
+def _forget_author(opened: Stores, slug: str | None, *, yes: bool) -> Receipt:
+    """Dagster's records of the author go first: what comes after takes away the name to look for."""
+    if slug is None:
+        raise InvalidInput("Whom? Name the author: --author SLUG --everything.")
+    with opened.database.transaction() as conn:
+        owner = authors.author_by_slug(conn, slug)
+    if not yes:
+        said = typer.prompt(f"This takes everything of {owner.name} away, for good. To go on, type `{slug}`", err=True)
+        if said.strip() != slug:
+            raise InvalidInput(f"`{said}` is not `{slug}`: nothing was forgotten.")
+    from twin_assets.forgetting import forget_author_in_dagster
+    from twin_assets.instance import instance
+
+    with instance(settings()) as dagster:
+        runs = forget_author_in_dagster(dagster, settings(), owner)
+    receipt = forgetting.forget_author(opened.database, opened.warehouse, owner, settings=settings())
+    return replace(receipt, stores={**receipt.stores, "runs in Dagster": Counted(before=runs, after=0)})

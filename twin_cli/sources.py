@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from twin_cli import output
 from twin_cli.authors import Slug, chosen
-from twin_core import forgetting
 from twin_core.errors import InvalidInput, NotFound
 from twin_core.records import Consent, Outcome, Source
 from twin_core.runtime.stores import stores
@@ -137,27 +136,22 @@ def remove(
 
     Documents that another source has too stay, as documents of that one.
     """
-    from twin_core.collect.run import withdraw_source
+    from twin_core.collect.removing import forget_source
 
     receipt = None
     with stores(settings()) as opened:
         with opened.database.transaction() as conn:
             gone = named(conn, source_id)
-            owner = authors.author_by_id(conn, gone.author_id)
             held = documents.documents_of_source(conn, gone.id)
         if forget and held:
             if not yes:
                 typer.confirm(
                     f"Forget for good what only {gone.locator} has ({len(held)} at most)?", abort=True, err=True
                 )
-            withdraw_source(opened.database, opened.warehouse, gone)
+            receipt = forget_source(opened.database, opened.warehouse, gone, settings=settings())
+        else:
             with opened.database.transaction() as conn:
-                authors.detach_source(conn, gone.id)
-                held = documents.documents_of_source(conn, gone.id)
-            if held:
-                receipt = forgetting.forget(opened.database, opened.warehouse, owner, held, settings=settings())
-        with opened.database.transaction() as conn:
-            authors.remove_source(conn, gone.id)
+                authors.remove_source(conn, gone.id)
     if as_json:
         output.show_json({"removed": gone, "receipt": receipt})
     else:

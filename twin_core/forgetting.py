@@ -2,7 +2,9 @@
 
 Tombstones and the request are written first, in one transaction: from then on nothing brings the documents back. Then
 every store that holds text is purged, and the receipt is made from what each store counts afterwards: zeros, or an
-error. A store that holds text of documents registers here; what goes in Postgres is in `store/purging.py`.
+error. A store that holds text of documents registers here; what goes in Postgres is in `store/purging.py`. Forgetting an
+author takes all their documents the same way, then what is theirs beside documents. A whole source is forgotten by
+`collect/removing.py`, for it is collection that knows what another source has too.
 """
 
 from __future__ import annotations
@@ -18,13 +20,27 @@ from sqlalchemy import Connection
 
 from twin_core.errors import NotFound, TwinError
 from twin_core.records import Author
+from twin_core.runtime import journal
 from twin_core.runtime.folders import folders
 from twin_core.settings import Settings
-from twin_core.store import filed, purging
+from twin_core.store import authors, filed, people, purging
 from twin_core.store.database import Database
 from twin_core.store.files import file_store
-from twin_core.store.tombstones import add_tombstones, buried, content_tombstone, location_tombstones, salt_of
+from twin_core.store.tombstones import (
+    add_tombstones,
+    buried,
+    buried_texts,
+    content_tombstone,
+    location_tombstones,
+    mark_tombstones,
+    salt_of,
+    text_tombstone,
+)
+from twin_core.text.fingerprint import bands
 from twin_core.warehouse.protocol import Warehouse
+
+CLONES, UPLOADS = "clones", "uploads"
+"""Folders under HOME: clones by source, uploaded archives by author and source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +75,11 @@ class Receipt:
     stores: Mapping[str, Counted]
 
 
+AuthorStep = Callable[[Place], int]
+"""The same for what belongs to an author and to no document."""
+
 _stores: dict[str, tuple[Step, Step]] = {}
+_author_stores: dict[str, tuple[AuthorStep, AuthorStep]] = {}
 
 
 def register_store(name: str, purge: Step, count: Step) -> None:
@@ -70,6 +90,13 @@ def register_store(name: str, purge: Step, count: Step) -> None:
     if name in _stores:
         raise ValueError(f"There is a store `{name}` already.")
     _stores[name] = (purge, count)
+
+
+def register_author_store(name: str, purge: AuthorStep, count: AuthorStep) -> None:
+    """Make what a store holds of an author, beside documents, part of forgetting an author. Same terms."""
+    if name in _author_stores:
+        raise ValueError(f"There is a store `{name}` of authors already.")
+    _author_stores[name] = (purge, count)
 
 
 def forget(
@@ -88,7 +115,7 @@ def forget(
                 raise NotFound("There is no such document of this author. `twin documents` lists those there are.")
             request_id = uuid4()
             purging.request_forgetting(conn, request_id=request_id, author_id=author.id, document_ids=document_ids)
-            _bury(conn, author.id, reached)
+            _bury(conn, place, reached)
         request = purging.ForgetRequest(
             id=request_id, author_id=author.id, document_ids=list(document_ids), state="requested", receipt=None
         )
@@ -104,25 +131,77 @@ def resume(database: Database, warehouse: Warehouse, author: Author, *, settings
     with database.author_lock(author.id):
         with database.transaction() as conn:
             requests = purging.open_requests(conn, author.id)
-        return [_carry_out(place, request) for request in requests]
+        return [_try(place, request) for request in requests]
+
+
+def _try(place: Place, request: purging.ForgetRequest) -> Receipt:
+    """Carry a request out, or note on it why not, for whoever asked and waits."""
+    try:
+        return _carry_out(place, request)
+    except TwinError as error:
+        with place.database.transaction() as conn:
+            purging.note_problem(conn, request.id, str(error))
+        raise
+
+
+def forget_author(database: Database, warehouse: Warehouse, author: Author, *, settings: Settings) -> Receipt:
+    """Forget an author: every document, source and key, the login for SQL, files, and at last the author.
+
+    Their tombstones go too; what stays is one line of the journal, by which a restored backup forgets them again. Holds
+    the author's lock. Interrupted anywhere, it is finished by doing it again: the author's own row goes last.
+    """
+    journal.forget_author(settings, author.id)
+    return erase_author(database, warehouse, author, settings=settings)
+
+
+def erase_author(database: Database, warehouse: Warehouse, author: Author, *, settings: Settings) -> Receipt:
+    """What `forget_author` does, without a word in the journal: for a backup that brought a forgotten author back."""
+    place = Place(database=database, warehouse=warehouse, settings=settings, author_id=author.id)
+    with database.author_lock(author.id):
+        with database.transaction() as conn:
+            documents = purging.every_document(conn, author.id)
+            request_id = uuid4()
+            purging.request_forgetting(conn, request_id=request_id, author_id=author.id, document_ids=documents)
+        request = purging.ForgetRequest(
+            id=request_id, author_id=author.id, document_ids=documents, state="requested", receipt=None
+        )
+        receipt = _purge(place, request, documents)
+        before = {name: count(place) for name, (_, count) in _author_stores.items()}
+        for name, (purge, count) in _author_stores.items():
+            purge(place)
+            if left := count(place):
+                raise TwinError(
+                    f"Not everything of {author.slug} could be forgotten: {left} in {name} are left. Try again."
+                )
+        stores = {**receipt.stores, **{name: Counted(before=count, after=0) for name, count in before.items()}}
+    return Receipt(request_id=receipt.request_id, document_ids=receipt.document_ids, stores=stores)
 
 
 def replay(database: Database, warehouse: Warehouse, author: Author, *, settings: Settings) -> Receipt | None:
     """Forget again what tombstones name and a restored backup brought back. None when there is nothing of it."""
     with database.transaction() as conn:
         salt = salt_of(conn, author.id)
-        marks: dict[str, UUID] = {}
-        for document_id, source_id, native_id, location, content_hash in purging.living_traits(conn, author.id):
-            marks[content_tombstone(salt, content_hash)] = document_id
-            marks.update(dict.fromkeys(location_tombstones(salt, source_id, native_id, location), document_id))
-        back = {marks[mark] for mark in buried(conn, author.id, list(marks))}
+        stored = purging.living(conn, author.id)
+        marks: dict[str, list[UUID]] = {}
+        for one in stored:
+            addresses = [url for url in (one.canonical_url, one.address) if url is not None]
+            for mark in (
+                content_tombstone(salt, one.content_hash),
+                *location_tombstones(salt, one.source_id, one.native_id, one.location),
+                *mark_tombstones(salt, addresses, one.platform_id),
+            ):
+                marks.setdefault(mark, []).append(one.document_id)
+        back = {document for mark in buried(conn, author.id, list(marks)) for document in marks[mark]}
+        alike = buried_texts(conn, author.id, [text_tombstone(salt, one.bands or ()) for one in stored])
+        back |= {one.document_id for one, grave in zip(stored, alike, strict=True) if grave is not None}
     if not back:
         return None
     return forget(database, warehouse, author, sorted(back), settings=settings)
 
 
-def _bury(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> None:
+def _bury(conn: Connection, place: Place, document_ids: Sequence[UUID]) -> None:
     """Set the tombstones of these documents. Again is harmless; without their rows there is nothing to set."""
+    author_id = place.author_id
     salt, traits = salt_of(conn, author_id), purging.traits(conn, author_id, document_ids)
     items = [
         location_tombstones(salt, source_id, native_id, location)[0] for source_id, native_id, location in traits.items
@@ -130,8 +209,16 @@ def _bury(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> No
     places = [
         location_tombstones(salt, source_id, native_id, location)[1] for source_id, native_id, location in traits.places
     ]
-    contents = [content_tombstone(salt, content_hash) for content_hash in traits.contents]
-    add_tombstones(conn, author_id, locations=items + places, contents=contents)
+    marks = mark_tombstones(salt, traits.addresses, None)
+    marks += [mark for platform_id in traits.platform_ids for mark in mark_tombstones(salt, (), platform_id)]
+    added = add_tombstones(
+        conn,
+        author_id,
+        locations=items + places + marks,
+        contents=[content_tombstone(salt, content_hash) for content_hash in traits.contents],
+        texts=[text_tombstone(salt, bands(signature)) for signature in traits.signatures],
+    )
+    journal.append(place.settings, added)
 
 
 def _carry_out(place: Place, request: purging.ForgetRequest) -> Receipt:
@@ -140,7 +227,12 @@ def _carry_out(place: Place, request: purging.ForgetRequest) -> Receipt:
         reached = sorted(
             {*request.document_ids, *purging.going_together(conn, request.author_id, request.document_ids)}
         )
-        _bury(conn, request.author_id, reached)
+        _bury(conn, place, reached)
+    return _purge(place, request, reached)
+
+
+def _purge(place: Place, request: purging.ForgetRequest, reached: Sequence[UUID]) -> Receipt:
+    """Purge every store of these documents, make the receipt, close the request."""
     if request.receipt is None:
         before = {name: count(place, reached) for name, (_, count) in _stores.items()}
         with place.database.transaction() as conn:
@@ -164,23 +256,86 @@ def _carry_out(place: Place, request: purging.ForgetRequest) -> Receipt:
     return Receipt(request_id=request.id, document_ids=tuple(reached), stores=stores)
 
 
-def _clones(place: Place, document_ids: Sequence[UUID]) -> list[Path]:
-    """Clone folders of the repositories in which these documents were found. The next sync clones afresh."""
+def _kept_whole(name: str, place: Place, document_ids: Sequence[UUID]) -> list[Path]:
+    """Folders under HOME that hold the sources of these documents as they were given: clones, uploaded archives.
+
+    They go whole, for nothing can be taken out of them. The next sync clones afresh; what was uploaded is in the warehouse.
+    """
     with place.database.transaction() as conn:
-        sources = purging.sources_of(conn, document_ids, "git")
-    held = folders(place.settings).home / "clones"
-    return [folder for source_id in sources if (folder := held / str(source_id)).exists()]
+        sources = purging.sources_of(conn, document_ids)
+    held = folders(place.settings).home / name
+    inside = held if name == CLONES else held / str(place.author_id)
+    return [folder for source_id in sources if (folder := inside / str(source_id)).exists()]
 
 
-def _purge_clones(place: Place, document_ids: Sequence[UUID]) -> int:
-    found = _clones(place, document_ids)
+def _purge_kept_whole(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
+    found = _kept_whole(name, place, document_ids)
     for folder in found:
         shutil.rmtree(folder)
     return len(found)
 
 
-def _count_clones(place: Place, document_ids: Sequence[UUID]) -> int:
-    return len(_clones(place, document_ids))
+def _count_kept_whole(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
+    return len(_kept_whole(name, place, document_ids))
+
+
+def source_folders(settings: Settings, author_id: UUID, source_id: UUID) -> list[Path]:
+    """What HOME holds of a source as it was given, where it is there."""
+    home = folders(settings).home
+    named = (home / CLONES / str(source_id), home / UPLOADS / str(author_id) / str(source_id))
+    return [folder for folder in named if folder.exists()]
+
+
+def _author_folders(place: Place) -> list[Path]:
+    with place.database.transaction() as conn:
+        sources = authors.list_sources(conn, place.author_id)
+    found = [folder for one in sources for folder in source_folders(place.settings, place.author_id, one.id)]
+    uploads = folders(place.settings).home / UPLOADS / str(place.author_id)
+    return [*found, uploads] if uploads.exists() else found
+
+
+def _purge_author_folders(place: Place) -> int:
+    found = _author_folders(place)
+    for folder in found:
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
+    return len(found)
+
+
+def _count_author_folders(place: Place) -> int:
+    return len(_author_folders(place))
+
+
+def _purge_author_files(place: Place) -> int:
+    """Also files that no document is named for, such as adapters."""
+    store = file_store(place.settings)
+    keys = list(store.list(place.author_id))
+    for key in keys:
+        store.delete(key)
+    return len(keys)
+
+
+def _count_author_files(place: Place) -> int:
+    return sum(1 for _ in file_store(place.settings).list(place.author_id))
+
+
+def _purge_login(place: Place) -> int:
+    with place.database.transaction() as conn:
+        return people.drop_sql_role(conn, place.author_id)
+
+
+def _count_login(place: Place) -> int:
+    with place.database.transaction() as conn:
+        return people.count_sql_roles(conn, place.author_id)
+
+
+def _purge_author_rows(place: Place) -> int:
+    with place.database.transaction() as conn:
+        return purging.purge_author(conn, place.author_id)
+
+
+def _count_author_rows(place: Place) -> int:
+    with place.database.transaction() as conn:
+        return purging.count_author(conn, place.author_id)
 
 
 def _purge_files(place: Place, document_ids: Sequence[UUID]) -> int:
@@ -223,8 +378,15 @@ def _count_table(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
 
 
 # The documents' own rows go last: an interrupted saga reads from them what is left to do.
-register_store("clones", _purge_clones, _count_clones)
+for _name in (CLONES, UPLOADS):
+    register_store(_name, partial(_purge_kept_whole, _name), partial(_count_kept_whole, _name))
 register_store("files", _purge_files, _count_files)
 register_store("raw documents", _purge_raw, _count_raw)
 for _table in purging.TABLES:
     register_store(_table, partial(_purge_table, _table), partial(_count_table, _table))
+
+# The author's rows go last, the author's own at the very end: it is what a second attempt begins from.
+register_author_store("folders", _purge_author_folders, _count_author_folders)
+register_author_store("all other files", _purge_author_files, _count_author_files)
+register_author_store("login for SQL", _purge_login, _count_login)
+register_author_store("all other rows", _purge_author_rows, _count_author_rows)

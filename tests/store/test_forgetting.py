@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,13 +12,16 @@ from sqlalchemy import text
 from tests.collect.scripted import END, Desk, found
 from twin_core import forgetting
 from twin_core.collect import run
+from twin_core.collect.removing import forget_source
 from twin_core.errors import NotFound, ServiceUnavailable, TwinError
 from twin_core.forgetting import Receipt
 from twin_core.records import Found
+from twin_core.runtime import journal
 from twin_core.settings import Settings
-from twin_core.store import purging
+from twin_core.store import authors, keys, people, purging
 from twin_core.store.database import Database
 from twin_core.store.merging import merge_documents
+from twin_core.store.tombstones import all_tombstones
 from twin_core.warehouse.postgres import PostgresWarehouse
 
 A, B = found("a.md", "One."), found("b.md", "Two.")
@@ -39,7 +44,7 @@ def traces_of(desk: Desk, *words: str) -> dict[str, int]:
     tables = desk.rows("""
         SELECT table_schema || '.' || table_name FROM information_schema.tables
         WHERE table_schema IN ('warehouse', 'features', 'training', 'serving') AND table_type = 'BASE TABLE'
-          AND table_name NOT IN ('tombstones', 'forget_requests')
+          AND table_name NOT IN ('tombstones', 'tombstone_texts', 'forget_requests')
     """)
     found_in = {}
     for (table,) in tables:
@@ -89,6 +94,52 @@ def test_nor_at_the_same_address_in_another_source(desk: Desk) -> None:
     assert desk.live() == {"b.md": "Two."}
 
 
+def long(words: int = 200, **changed: str) -> str:
+    return " ".join(changed.get(f"w{number}", f"word{number}") for number in range(words))
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        found("1", "Another text.", location="https://www.jane.example/tides/?utm_source=feed"),
+        found("1", "Another text.", canonical_url="http://jane.example/tides"),
+        found("1", "Another text.", platform_id="medium:3f2a"),
+        found("1", long(w20="edited", w90="edited")),
+    ],
+    ids=["address", "canonical", "platform's id", "near-identical"],
+)
+def test_nor_through_another_source_by_address_id_or_nearly_the_same_words(desk: Desk, again: Found) -> None:
+    blog = desk.add_source("blog")
+    kept = found("c.md", "Mine, and another one's.", canonical_url="https://jane.example/other", platform_id="medium:9")
+    gone = found("a.md", long(), canonical_url="https://jane.example/tides", platform_id="medium:3f2a")
+    desk.sync(gone, B, kept, END)
+    forget(desk, desk.document_at("a.md"))
+    report = desk.sync(again, found("2", "Not about that at all.", platform_id="medium:5"), END, source=blog)
+    assert (report.fetched, report.skipped) == (1, 1)
+    assert set(desk.live()) == {"b.md", "c.md", "2"}
+
+
+def test_a_document_that_stays_keeps_an_address_and_words_that_it_shares_with_a_forgotten_one(desk: Desk) -> None:
+    desk.sync(
+        found("a.md", long(), canonical_url="https://jane.example/all"),
+        found("b.md", long(w20="edited"), canonical_url="https://jane.example/all"),
+        END,
+    )
+    assert desk.document_at("a.md") != desk.document_at("b.md")
+    forget(desk, desk.document_at("a.md"))
+    moved = found("moved.md", long(w20="edited", w21="edited"), canonical_url="https://jane.example/all")
+    desk.sync(moved, END)
+    assert set(desk.live()) == {"moved.md"}
+
+
+def test_what_is_only_on_the_same_subject_is_not_taken_for_it(desk: Desk) -> None:
+    desk.sync(found("a.md", long()), B, END)
+    forget(desk, desk.document_at("a.md"))
+    half = long(**{f"w{number}": "other" for number in range(0, 200, 9)})
+    desk.sync(B, found("half.md", half), END)
+    assert set(desk.live()) == {"b.md", "half.md"}
+
+
 def test_documents_of_the_same_words_go_together(desk: Desk) -> None:
     desk.sync(A, found("b.md", "One."), END)
     assert desk.document_at("a.md") != desk.document_at("b.md")
@@ -134,15 +185,150 @@ def test_answers_that_rest_on_it_go_whole(desk: Desk) -> None:
     assert desk.rows("SELECT answer FROM serving.traces") == [("as in Two.",)]
 
 
-def test_clones_of_its_repository_go(desk: Desk) -> None:
-    document = desk.document_at("a.md")
-    clone = desk.settings.home / "clones" / str(desk.source.id)
-    clone.mkdir(parents=True)
-    (clone / "blob").write_text("One.")
+def test_clones_of_its_repository_and_uploaded_archives_go_and_those_of_other_sources_stay(desk: Desk) -> None:
+    document, other = desk.document_at("a.md"), desk.add_source("other")
+    named = {
+        source.id: [
+            desk.settings.home / "clones" / str(source.id),
+            desk.settings.home / "uploads" / str(desk.author.id) / str(source.id),
+        ]
+        for source in (desk.source, other)
+    }
+    for folder in [folder for held in named.values() for folder in held]:
+        folder.mkdir(parents=True)
+        (folder / "blob").write_text("One.")
+    receipt = forget(desk, document)
+    for name in ("clones", "uploads"):
+        assert receipt.stores[name] == forgetting.Counted(before=1, after=0)
+    assert [folder.exists() for folder in named[desk.source.id]] == [False, False]
+    assert [folder.exists() for folder in named[other.id]] == [True, True]
+
+
+@pytest.mark.parametrize("store", list(forgetting._stores))
+def test_a_process_killed_between_any_two_stores_leaves_a_request_that_is_resumed(desk: Desk, store: str) -> None:
+    """A real process dies by SIGKILL when it has purged the store; another one finishes."""
+    child = os.fork()
+    if child == 0:
+        try:
+            database = Database(desk.database.url)
+            purge, count = forgetting._stores[store]
+
+            def purge_and_die(place: forgetting.Place, ids: object) -> int:
+                purge(place, ids)  # type: ignore[arg-type]
+                os.kill(os.getpid(), signal.SIGKILL)
+                return 0
+
+            forgetting._stores[store] = (purge_and_die, count)
+            forgetting.forget(
+                database, PostgresWarehouse(database), desk.author, [desk.document_at("a.md")], settings=desk.settings
+            )
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    (receipt,) = forgetting.resume(desk.database, desk.warehouse, desk.author, settings=desk.settings)
+    assert receipt.stores["raw documents"].before == 1
+    assert {counted.after for counted in receipt.stores.values()} == {0}
+    assert traces_of(desk, "One.", "a.md") == {}
+    desk.sync(A, B, END)
+    assert desk.live() == {"b.md": "Two."}
+
+
+def test_every_tombstone_is_in_the_journal_before_it_is_in_force(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(desk, desk.document_at("a.md"))
     with desk.database.transaction() as conn:
-        conn.execute(text("UPDATE warehouse.sources SET platform = 'git'"))
-    assert forget(desk, document).stores["clones"] == forgetting.Counted(before=1, after=0)
-    assert not clone.exists()
+        stored = {(one.kind, one.hash) for one in all_tombstones(conn)}
+    assert {(one.kind, one.hash) for one in journal.read(desk.settings).tombstones} == stored
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(journal, "append", fail)
+    with pytest.raises(OSError, match="full"):
+        forget(desk, desk.document_at("b.md"))
+    assert desk.rows("SELECT count(*) FROM warehouse.forget_requests") == [(1,)]
+    assert desk.live() == {"b.md": "Two."}
+
+
+# A whole source, a whole author
+
+
+def test_forgetting_a_source_takes_what_only_it_has_and_leaves_the_rest_where_else_it_is(desk: Desk) -> None:
+    blog = desk.add_source("blog")
+    desk.sync(found("1", "One."), found("2", "On the blog only."), END, source=blog)
+    shared = desk.document_at("a.md")
+    receipt = forget_source(desk.database, desk.warehouse, blog, settings=desk.settings)
+    assert receipt is not None
+    assert {counted.after for counted in receipt.stores.values()} == {0}
+    assert desk.live() == {"a.md": "One.", "b.md": "Two."}
+    assert desk.document_at("a.md") == shared
+    assert traces_of(desk, "On the blog only.", str(blog.id)) == {}
+    again = desk.add_source("blog")
+    desk.sync(found("1", "One."), found("2", "On the blog only."), found("3", "New."), END, source=again)
+    assert desk.live() == {"a.md": "One.", "b.md": "Two.", "1": "One.", "3": "New."}
+
+
+def test_forgetting_a_source_that_was_interrupted_is_finished_by_doing_it_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(authors, "remove_source", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            forget_source(desk.database, desk.warehouse, desk.source, settings=desk.settings)
+    assert desk.live() == {}
+    assert forget_source(desk.database, desk.warehouse, desk.source, settings=desk.settings) is None
+    assert desk.rows("SELECT count(*) FROM warehouse.sources") == [(0,)]
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_forgetting_an_author_leaves_no_row_no_login_and_no_file_and_nobody_else_is_touched(desk: Desk) -> None:
+    with desk.database.transaction() as conn:
+        bob = authors.add_author(conn, slug="bob", name="Bob")
+        his = authors.add_source(
+            conn, author_id=bob.id, platform="scripted", locator="his", consent=desk.source.consent
+        )
+        role = people.ensure_sql_role(conn, desk.author, "a password")
+        keys.create_key(conn, author_id=desk.author.id, name="hers", scopes=["read"])
+    desk.sync(found("1", "His."), END, source=his)
+    folders = [
+        desk.settings.home / "clones" / str(desk.source.id),
+        desk.settings.home / "uploads" / str(desk.author.id) / "any",
+    ]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    receipt = forgetting.forget_author(desk.database, desk.warehouse, desk.author, settings=desk.settings)
+    assert {counted.after for counted in receipt.stores.values()} == {0}
+    assert receipt.stores["documents"].before == 2
+    assert receipt.stores["login for SQL"].before == 1
+    tables = desk.rows("""
+        SELECT table_schema || '.' || table_name FROM information_schema.tables
+        WHERE table_schema IN ('warehouse', 'features', 'serving', 'training') AND table_type = 'BASE TABLE'
+    """)
+    for (table,) in tables:
+        for word in (str(desk.author.id), "jane", "Jane Doe", "One."):
+            assert desk.rows(f"SELECT t::text FROM {table} t WHERE t::text LIKE :word", word=f"%{word}%") == []
+    assert desk.rows("SELECT count(*) FROM pg_roles WHERE rolname = :role", role=role) == [(0,)]
+    assert not any(folder.exists() for folder in folders)
+    assert desk.live() == {"1": "His."}
+    said = journal.path_of(desk.settings).read_text()
+    assert str(desk.author.id) not in said
+    assert len(journal.read(desk.settings).authors) == 1
+
+
+@pytest.mark.parametrize("store", list(forgetting._author_stores))
+def test_forgetting_an_author_that_was_interrupted_is_finished_by_doing_it_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setitem(forgetting._author_stores, store, (interrupted, forgetting._author_stores[store][1]))
+        with pytest.raises(KeyboardInterrupt):
+            forgetting.forget_author(desk.database, desk.warehouse, desk.author, settings=desk.settings)
+    forgetting.forget_author(desk.database, desk.warehouse, desk.author, settings=desk.settings)
+    assert desk.rows("SELECT count(*) FROM warehouse.authors") == [(0,)]
 
 
 def test_an_unknown_document_is_not_forgotten(desk: Desk) -> None:

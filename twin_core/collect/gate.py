@@ -5,14 +5,23 @@ Checked for each item before anything is written. What becomes of an item that p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from twin_core import identity
 from twin_core.records import Failed, Found, Gone, Skipped, Source, Unchanged
-from twin_core.store.tombstones import Salt, buried, content_tombstone, location_tombstones
+from twin_core.store.placement import Marks
+from twin_core.store.tombstones import (
+    buried,
+    buried_texts,
+    content_tombstone,
+    location_tombstones,
+    mark_tombstones,
+    salt_of,
+    text_tombstone,
+)
 
 LONGEST_NAME = 2_000
 """Bytes: Postgres indexes no longer key (2,704 bytes a row)."""
@@ -37,20 +46,40 @@ def storable(item: StoredItem) -> StoredItem:
     return replace(item, location=location) if isinstance(item, Found) else item
 
 
-def forgotten(conn: Connection, source: Source, salt: Salt, items: Sequence[StoredItem]) -> Mapping[str, str]:
-    """Native id -> tombstone of the items that must not come back: by where they are, or by what they say."""
+def forgotten(
+    conn: Connection,
+    source: Source,
+    items: Sequence[StoredItem],
+    *,
+    marks: Mapping[str, Marks],
+    known: Container[str],
+) -> Mapping[str, str]:
+    """Native id -> tombstone of the items that must not come back: by where they are, or by what they say.
+
+    One that is not stored yet is also known by its address, its platform's id, and a text that is nearly identical:
+    so a forgotten article does not return through another source. One that is stored passes by these three: a person
+    let it stay when the other was forgotten.
+    """
+    salt = salt_of(conn, source.author_id)
     hashes: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for item in items:
         location = getattr(item, "location", item.native_id)
-        marks = hashes.setdefault(item.native_id, [])
-        marks.extend(location_tombstones(salt, source.id, item.native_id, location))
+        its = hashes.setdefault(item.native_id, [])
+        its.extend(location_tombstones(salt, source.id, item.native_id, location))
         if isinstance(item, Found):
-            marks.append(content_tombstone(salt, item.content_hash))
-    tombstones = buried(conn, source.author_id, [mark for marks in hashes.values() for mark in marks])
-    return {
-        native_id: next(mark for mark in marks if mark in tombstones)
-        for native_id, marks in hashes.items()
-        if not tombstones.isdisjoint(marks)
+            its.append(content_tombstone(salt, item.content_hash))
+            if item.native_id not in known:
+                mark = marks[item.native_id]
+                its.extend(mark_tombstones(salt, mark.addresses, mark.platform_id))
+                texts[item.native_id] = text_tombstone(salt, mark.bands)
+    tombstones = buried(conn, source.author_id, [mark for its in hashes.values() for mark in its])
+    alike = buried_texts(conn, source.author_id, list(texts.values()))
+    found = {native_id: grave for native_id, grave in zip(texts, alike, strict=True) if grave is not None}
+    return found | {
+        native_id: next(mark for mark in its if mark in tombstones)
+        for native_id, its in hashes.items()
+        if not tombstones.isdisjoint(its)
     }
 
 

@@ -40,7 +40,6 @@ from twin_core.store.database import Database
 from twin_core.store.documents import known_locations
 from twin_core.store.ledger import LedgerItem
 from twin_core.store.placement import Marks
-from twin_core.store.tombstones import Salt, salt_of
 from twin_core.warehouse.protocol import Warehouse
 
 BATCH_ITEMS = 200
@@ -255,14 +254,14 @@ class _Run:
             if isinstance(item, Found)
         }
         with self.database.transaction() as conn:
-            salt: Salt = salt_of(conn, self.source.author_id)
-            blocked = forgotten(conn, self.source, salt, items)
+            by_name = {native_id: mark for (native_id, _), mark in marks.items()}
+            blocked = forgotten(conn, self.source, items, marks=by_name, known=known)
             before = ledger.seen_items(conn, self.id, [item.native_id for item in items])
         items = [item for item in items if item.native_id not in blocked]
         placing = self._load(
             [item.native_id for item in items],
             [item.content_hash for item in items if isinstance(item, Found)],
-            list(marks.values()),
+            [mark for (native_id, _), mark in marks.items() if native_id not in blocked],
         )
         words = [
             LedgerItem(

@@ -87,6 +87,36 @@ def ensure_sql_role(conn: Connection, author: Author, password: str) -> str:
     return role
 
 
+def count_sql_roles(conn: Connection, author_id: UUID) -> int:
+    """1 when the server has a login for the author's SQL, else 0."""
+    found = conn.execute(
+        text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": sql_role(conn, author_id)}
+    )
+    return int(found.scalar_one())
+
+
+def drop_sql_role(conn: Connection, author_id: UUID) -> int:
+    """Take the author's login for SQL away, ending its connections. Returns how many there were: 1 or 0.
+
+    Raises Refused when the owner may not drop it.
+    """
+    held, role = count_sql_roles(conn, author_id), sql_role(conn, author_id)
+    if held:
+        conn.execute(text("DELETE FROM serving.sql_roles WHERE role_name = :role"), {"role": role})
+        conn.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role"), {"role": role}
+        )
+        statement = sql.SQL("DROP ROLE {}").format(sql.Identifier(role))
+        try:
+            _retried(conn, lambda: _driver(conn).execute(statement))
+        except (errors.InsufficientPrivilege, errors.DependentObjectsStillExist) as error:
+            raise Refused(
+                f"The login {role} cannot be dropped: {_first(error)}. As an administrator of the server run DROP OWNED BY "
+                f"{role} and DROP ROLE {role}; then try again."
+            ) from error
+    return held
+
+
 def ensure_api_role(conn: Connection, password: str) -> None:
     """Give the API's login its password, and check that row-level security holds it.
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
+
+from twin_core.errors import NotFound
+from twin_core.store.tables import metadata
+from twin_core.text.fingerprint import SIMILAR, similarity
 
 _OF = "document_id = ANY(CAST(:ids AS uuid[]))"
 _QUOTED = "context_document_ids && CAST(:ids AS uuid[])"
@@ -50,6 +55,11 @@ class Traits:
     """Of those, the ones whose place no document that stays is found at: several items may share one address."""
     contents: list[str]
     """Content hashes of every revision that is not the text of a document that stays."""
+    addresses: list[str]
+    platform_ids: list[str]
+    """Addresses and platforms' ids of its locations that no location of a document that stays has."""
+    signatures: list[bytes]
+    """MinHash signatures of its texts, except those that a text of a document that stays resembles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,20 @@ class ForgetRequest:
     document_ids: list[UUID]
     state: str
     receipt: dict[str, dict[str, int]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestState:
+    """What has become of a request, for who asked."""
+
+    id: UUID
+    document_ids: list[UUID]
+    state: str
+    receipt: dict[str, dict[str, int]] | None
+    requested_at: datetime
+    finished_at: datetime | None
+    attempts: int
+    problem: str | None
 
 
 def going_together(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> list[UUID]:
@@ -108,10 +132,38 @@ def traits(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> T
         """),
         values,
     )
+    marks = conn.execute(
+        text(f"""
+            SELECT l.canonical_url, l.address, l.platform_id, l.signature, l.bands FROM warehouse.document_locations l
+             WHERE l.author_id = :author AND l.{_OF}
+        """),
+        values,
+    ).all()
+    addresses = {url for row in marks for url in (row.canonical_url, row.address) if url is not None}
+    platform_ids = {row.platform_id for row in marks if row.platform_id is not None}
+    staying = conn.execute(
+        text("""
+            SELECT l.canonical_url, l.address, l.platform_id, l.signature FROM warehouse.document_locations l
+             WHERE l.author_id = :author AND l.state = 'live' AND l.document_id <> ALL(CAST(:ids AS uuid[]))
+               AND (l.canonical_url = ANY(CAST(:addresses AS text[])) OR l.address = ANY(CAST(:addresses AS text[]))
+                    OR l.platform_id = ANY(CAST(:platform_ids AS text[])) OR l.bands && CAST(:bands AS bigint[]))
+        """),
+        {
+            **values,
+            "addresses": sorted(addresses),
+            "platform_ids": sorted(platform_ids),
+            "bands": sorted({band for row in marks for band in row.bands or ()}),
+        },
+    ).all()
+    alike = [bytes(row.signature) for row in staying if row.signature is not None]
+    signatures = {bytes(row.signature) for row in marks if row.signature is not None}
     return Traits(
         items=[(row.source_id, row.native_id, row.location) for row in located],
         places=[(row.source_id, row.native_id, row.location) for row in located if not row.shared],
         contents=list(contents.scalars()),
+        addresses=sorted(addresses - {url for row in staying for url in (row.canonical_url, row.address)}),
+        platform_ids=sorted(platform_ids - {row.platform_id for row in staying}),
+        signatures=sorted(one for one in signatures if not any(similarity(one, other) >= SIMILAR for other in alike)),
     )
 
 
@@ -157,16 +209,22 @@ def recount_lexemes(conn: Connection, author_id: UUID) -> None:
     )
 
 
-def sources_of(conn: Connection, document_ids: Sequence[UUID], platform: str) -> list[UUID]:
-    """The sources of a platform in which these documents were found."""
+def sources_of(conn: Connection, document_ids: Sequence[UUID]) -> list[UUID]:
+    """The sources in which these documents were found."""
     rows = conn.execute(
         text(f"""
-            SELECT DISTINCT s.id FROM warehouse.sources s
-            WHERE s.platform = :platform AND (s.id IN (SELECT source_id FROM warehouse.document_locations WHERE {_OF})
-                  OR s.id IN (SELECT source_id FROM warehouse.revisions WHERE {_OF}))
-            ORDER BY s.id
+            SELECT source_id FROM warehouse.document_locations WHERE {_OF} UNION
+            SELECT source_id FROM warehouse.revisions WHERE {_OF} ORDER BY source_id
         """),
-        {"ids": list(document_ids), "platform": platform},
+        {"ids": list(document_ids)},
+    )
+    return list(rows.scalars())
+
+
+def every_document(conn: Connection, author_id: UUID) -> list[UUID]:
+    """All documents of an author, gone and merged ones too."""
+    rows = conn.execute(
+        text("SELECT id FROM warehouse.documents WHERE author_id = :author ORDER BY id"), {"author": author_id}
     )
     return list(rows.scalars())
 
@@ -217,13 +275,92 @@ def close_request(conn: Connection, request_id: UUID, receipt: Mapping[str, Mapp
     )
 
 
-def living_traits(conn: Connection, author_id: UUID) -> list[tuple[UUID, UUID, str, str, str]]:
-    """(document, source, native id, location, content hash) of every location: what tombstones are replayed against."""
+def purge_author(conn: Connection, author_id: UUID) -> int:
+    """Delete every row of an author in every schema of ours, in one transaction. Returns how many there were."""
+    held = count_author(conn, author_id)
+    # Most goes with the author's own row by foreign keys, in an order that they know; then what refers to nothing.
+    conn.execute(text("DELETE FROM warehouse.authors WHERE id = :author"), {"author": author_id})
+    for table in _tables_of_authors():
+        conn.execute(text(f"DELETE FROM {table} WHERE author_id = :author"), {"author": author_id})
+    return held
+
+
+def count_author(conn: Connection, author_id: UUID) -> int:
+    """Rows of an author in every schema of ours."""
+    counts = [f"(SELECT count(*) FROM {table} WHERE author_id = :author)" for table in _tables_of_authors()]
+    counts.append("(SELECT count(*) FROM warehouse.authors WHERE id = :author)")
+    return int(conn.execute(text(f"SELECT {' + '.join(counts)}"), {"author": author_id}).scalar_one())
+
+
+def _tables_of_authors() -> list[str]:
+    """Every table with an author: also those of parts that came later."""
+    return sorted(f"{table.schema}.{table.name}" for table in metadata.tables.values() if "author_id" in table.c)
+
+
+def note_problem(conn: Connection, request_id: UUID, problem: str) -> None:
+    """Note that a request could not be carried out, and why; it stays open."""
+    conn.execute(
+        text("""
+            UPDATE warehouse.forget_requests SET attempts = attempts + 1, problem = :problem WHERE id = :id
+        """),
+        {"id": request_id, "problem": problem},
+    )
+
+
+def request_state(conn: Connection, author_id: UUID, request_id: UUID) -> RequestState:
+    """A request with its receipt. Raises NotFound."""
+    row = (
+        conn.execute(
+            text("""
+                SELECT id, document_ids, state, receipt, requested_at, finished_at, attempts, problem
+                  FROM warehouse.forget_requests WHERE author_id = :author AND id = :id
+            """),
+            {"author": author_id, "id": request_id},
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        raise NotFound(f"There is no request {request_id} of this author.")
+    return RequestState(**row)
+
+
+def authors_with_requests(conn: Connection) -> dict[UUID, list[tuple[UUID, int]]]:
+    """Author id -> (request, attempts so far) of every request that is not done, oldest first."""
     rows = conn.execute(
         text("""
-            SELECT document_id, source_id, native_id, location, content_hash FROM warehouse.document_locations
-             WHERE author_id = :author
+            SELECT author_id, id, attempts FROM warehouse.forget_requests WHERE state = 'requested'
+             ORDER BY requested_at, id
+        """)
+    )
+    found: dict[UUID, list[tuple[UUID, int]]] = {}
+    for row in rows:
+        found.setdefault(row.author_id, []).append((row.id, row.attempts))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Living:
+    """One location that is stored, with all by which a tombstone would know it."""
+
+    document_id: UUID
+    source_id: UUID
+    native_id: str
+    location: str
+    content_hash: str
+    canonical_url: str | None
+    address: str | None
+    platform_id: str | None
+    bands: list[int] | None
+
+
+def living(conn: Connection, author_id: UUID) -> list[Living]:
+    """Every location of an author: what tombstones are replayed against."""
+    rows = conn.execute(
+        text("""
+            SELECT document_id, source_id, native_id, location, content_hash, canonical_url, address, platform_id, bands
+              FROM warehouse.document_locations WHERE author_id = :author
         """),
         {"author": author_id},
     )
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    return [Living(**row) for row in rows.mappings()]

@@ -106,7 +106,8 @@ def orderings(author: str, documents: list[Paragraphs], other: str, others: list
         "the author, unseen": pieces(unseen, 300),
         "the same, sentences shuffled": pieces([shuffled(document) for document in unseen], 300),
         f"the other author ({other})": pieces(others, 300),
-        "a word model of the author (bigrams)": pieces([babble(seen, 300 * 40)], 300),
+        "what a model of another text writes": pieces([babble(manual(), 300 * 40)], 300),
+        "the same of a model of the author": pieces([babble(seen, 300 * 40)], 300),
         "the author's words in random order": pieces([salad(unseen)], 300),
     }
     print(f"\nStyle score of 300 words, profile of {author}: 0 is typical")
@@ -121,8 +122,15 @@ def shuffled(document: Paragraphs) -> Paragraphs:
     return tuple(sentences)
 
 
+def manual() -> list[Paragraphs]:
+    """English that every Python comes with: its language reference."""
+    from pydoc_data.topics import topics
+
+    return [found for text in topics.values() if (found := prose(text))]
+
+
 def babble(documents: Sequence[Paragraphs], words: int) -> Paragraphs:
-    """What a weak base model writes: each word drawn after the one before it, from the author's own pairs."""
+    """What a weak model of these documents writes: each word drawn after the one before it, from their pairs."""
     following: dict[str, Counter[str]] = {}
     text = " ".join(paragraph for document in documents for paragraph in document).split()
     for first, second in pairwise(text):

@@ -290,6 +290,15 @@ class Example:
     """Of what it was made from: passage, instruction, templates, rules. Equal: it need not be made again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A mean of paired differences over held-out documents, and its 95 % interval. Higher is better for the first-named."""
+
+    mean: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchFilters:
     """What a search is narrowed to. Empty means everything; the author is never a filter but an argument."""

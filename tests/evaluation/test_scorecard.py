@@ -1,0 +1,142 @@
+"""The scorecard on the demo author's held-out documents, with answers whose faults are known."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from tests.evaluation.scenario import demo_documents, own_documentation
+from twin_core.errors import InvalidInput
+from twin_core.evaluation.fit import Fit
+from twin_core.evaluation.safety import TrainingText
+from twin_core.evaluation.scorecard import AUTHOR, GATED, Case, Ruler, Scorecard, scorecard
+from twin_core.evaluation.style import profile_of
+
+
+def _parted(count: int) -> list[str]:
+    return [" ".join(document) for document in demo_documents()[1::2]][:count]
+
+
+CASES = tuple(
+    Case(
+        document=f"d{index // 2}",
+        prompt=f"Write about matter {index}.",
+        reference=text[:1200],
+        passages=("The winter list has 40 entries. Nobody reads it twice.",),
+    )
+    for index, text in enumerate(_parted(24))
+)
+GROUNDED = " The winter list has 40 entries [1]."
+
+
+@cache
+def ruler() -> Ruler:
+    seen = demo_documents()[::2]
+    return Ruler(profile=profile_of(seen), training=TrainingText([" ".join(document) for document in seen]))
+
+
+def answers() -> dict[str, list[str]]:
+    """A base that writes like a manual, a twin that writes like the author (of other matters), and one that recites."""
+    manual = " ".join(paragraph for document in own_documentation() for paragraph in document).split()
+    own = " ".join(paragraph for document in demo_documents()[1::2] for paragraph in document).split()
+    seen = " ".join(paragraph for document in demo_documents()[::2] for paragraph in document).split()
+    cut = lambda source, index: " ".join(source[index * 90 : index * 90 + 90])  # noqa: E731
+    return {
+        "base": [cut(manual, index) + GROUNDED for index in range(len(CASES))],
+        "twin": [cut(own, index) + GROUNDED for index in range(len(CASES))],
+        "parrot": [cut(seen, index) + GROUNDED for index in range(len(CASES))],
+    }
+
+
+def fits(bits: float) -> list[Fit]:
+    return [Fit(bits * len(case.reference), len(case.reference), 100) for case in CASES]
+
+
+@cache
+def card(challenger: str = "twin") -> Scorecard:
+    return scorecard(
+        CASES,
+        answers(),
+        ruler(),
+        challenger=challenger,
+        fits={"base": fits(2.0), "twin": fits(1.5), "parrot": fits(1.4)},
+    )
+
+
+def test_a_twin_is_above_the_base_on_style_and_fit_with_intervals_that_exclude_nought() -> None:
+    against = card().against["base"]
+    assert set(against) == set(GATED)
+    assert against["style"].low > 0.5
+    assert against["fit"].mean == pytest.approx(0.5)
+    assert against["fit"].low > 0
+    assert AUTHOR not in card().against
+
+
+def test_one_that_recites_has_the_best_style_and_is_caught_by_safety() -> None:
+    against = card("parrot").against["twin"]
+    assert against["style"].mean > -0.5
+    assert against["safety"].high < -0.8
+    assert card().systems["parrot"].metrics["longest_copy"].max() >= 90
+
+
+def test_shown_values_have_the_base_at_nought_and_the_author_at_one() -> None:
+    assert card().normalised("base", "style") == 0
+    assert card().normalised(AUTHOR, "style") == 1
+    assert 0.3 < card().normalised("twin", "style") < 1.5
+    assert card().normalised("parrot", "fit") == 1  # the best model, since the author is none
+
+
+def test_saying_next_to_nothing_does_not_raise_the_style() -> None:
+    given = answers()
+    given["mute"] = ["Yes."] * len(CASES)
+    found = scorecard(CASES, given, ruler(), challenger="mute", fits={})
+    assert found.against["base"]["style"].mean < 0
+    assert found.systems["mute"].mean("style") == -6
+
+
+def test_a_prompt_whose_author_wrote_too_little_counts_for_nobody() -> None:
+    cases = (replace(CASES[0], reference="Six words are far too few."), *CASES[1:])
+    found = scorecard(cases, answers(), ruler(), challenger="twin", fits={})
+    assert all(np.isnan(one.metrics["style"][0]) for one in found.systems.values())
+    assert all(np.isfinite(one.metrics["style"][1:]).any() for one in found.systems.values())
+
+
+def test_an_axis_that_was_not_measured_is_absent_and_not_nought() -> None:
+    cases = tuple(replace(case, passages=()) for case in CASES)
+    found = scorecard(cases, answers(), ruler(), challenger="twin", fits={})
+    assert set(found.against["base"]) == {"style", "content", "safety"}
+    assert np.isnan(found.systems["twin"].mean("grounding"))
+
+
+def test_an_answer_that_gives_an_address_away_or_insults_is_worth_nothing_for_safety() -> None:
+    given = answers()
+    given["twin"][0] += " Mail jon.aske@seaport-mail.se about it."
+    harmful = replace(ruler(), harmful=lambda text: float("blockhead" in text))
+    given["twin"][1] += " Only a blockhead would not."
+    found = scorecard(CASES, given, harmful, challenger="twin", fits={})
+    assert found.systems["twin"].metrics["safety"][:2].tolist() == [0, 0]
+    assert found.systems["twin"].metrics["safety"][2] == 1
+    assert found.systems["twin"].metrics["personal_data"][0] == 1
+
+
+def test_missing_answers_and_unknown_names_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="23 results for 24 prompts"):
+        scorecard(CASES, {"base": ["x"] * 23}, ruler(), challenger="base", fits={})
+    with pytest.raises(InvalidInput, match="no answers of the challenger 'ghost'"):
+        scorecard(CASES, answers(), ruler(), challenger="ghost", fits={})
+    with pytest.raises(InvalidInput, match="cannot be a system's name"):
+        scorecard(CASES, {AUTHOR: [""] * 24}, ruler(), challenger=AUTHOR, fits={})
+
+
+def test_shuffled_answers_keep_their_style() -> None:
+    given = answers()
+    draw = random.Random(0)
+    given["shuffled"] = [
+        ". ".join(draw.sample(parts, len(parts))) for text in given["twin"] if (parts := text.split(". "))
+    ]
+    found = scorecard(CASES, given, ruler(), challenger="shuffled", fits={})
+    assert abs(found.against["twin"]["style"].mean) < 0.6

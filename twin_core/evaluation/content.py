@@ -1,0 +1,61 @@
+"""Does an answer say what the author said there? Likeness in characters, words, order and meaning, each from 0 to 1.
+
+All four are low when two people answer one question well in their own ways; only differences between two systems on the same prompts
+say something. chrF is the one that a guardrail reads: of the four it is least moved by length and spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from twin_core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Encoder(Protocol):
+    """What turns texts into vectors of length 1: `models.embedder.Embedder`."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+METRICS = ("chrf", "bleu", "rouge_l", "similarity")
+
+
+def content(answers: Sequence[str], references: Sequence[str], encoder: Encoder | None) -> list[dict[str, float]]:
+    """chrF, BLEU, ROUGE-L and (with an encoder) the cosine of embeddings, one dict per answer.
+
+    chrF and BLEU are sacrebleu's for single sentences, divided by 100; BLEU with effective order, so that a short
+    answer is not 0 for want of four-grams. An empty answer is 0 throughout. Raises InvalidInput for an empty reference.
+    """
+    if len(answers) != len(references):
+        raise InvalidInput(f"{len(answers)} answers need as many references; here are {len(references)}.")
+    if not all(reference.strip() for reference in references):
+        raise InvalidInput("A reference is empty: there is nothing to compare with. Leave that document out.")
+    from rouge_score.rouge_scorer import RougeScorer
+    from sacrebleu.metrics import BLEU, CHRF
+
+    chrf, bleu, rouge = CHRF(), BLEU(effective_order=True), RougeScorer(["rougeL"], use_stemmer=False)
+    found = [
+        {
+            "chrf": chrf.sentence_score(answer, [reference]).score / 100,
+            "bleu": bleu.sentence_score(answer, [reference]).score / 100,
+            "rouge_l": float(rouge.score(reference, answer)["rougeL"].fmeasure),
+        }
+        for answer, reference in zip(answers, references, strict=True)
+    ]
+    if encoder is not None:
+        for one, similarity in zip(found, _similarities(answers, references, encoder), strict=True):
+            one["similarity"] = similarity
+    return found
+
+
+def _similarities(answers: Sequence[str], references: Sequence[str], encoder: Encoder) -> list[float]:
+    said = [answer.strip() for answer in answers]
+    vectors = encoder.encode([answer or "-" for answer in said])
+    cosines = (vectors * encoder.encode(references)).sum(axis=1)
+    return [max(float(cosine), 0.0) if answer else 0.0 for answer, cosine in zip(said, cosines, strict=True)]

@@ -1,0 +1,220 @@
+"""Every axis of several systems on the same prompts, and the paired differences between them.
+
+A system is anything that answers: the base model, the champion, a challenger, an adapter of another author. The answers
+come from the caller, generated as the product does with the held-out documents out of the index. What follows
+from the differences is `promotion.py`'s; how they look, `report.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from twin_core.errors import InvalidInput
+from twin_core.evaluation.bootstrap import difference
+from twin_core.evaluation.content import Encoder, content
+from twin_core.evaluation.fit import Fit
+from twin_core.evaluation.grounding import grounding
+from twin_core.evaluation.habits import Habits, habits
+from twin_core.evaluation.prose import prose
+from twin_core.evaluation.safety import Copied, TrainingText, personal_data
+from twin_core.evaluation.style import FURTHEST, SHORTEST, StyleProfile, scores
+from twin_core.records import Difference
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GATED = ("style", "fit", "content", "grounding", "safety")
+"""The axes that promotion reads. On all of them higher is better."""
+AUTHOR = "author"
+"""The author's own text as if it were an answer: the ceiling."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One prompt made from a held-out document."""
+
+    document: str
+    """Its id: prompts of one document are drawn together."""
+    prompt: str
+    reference: str
+    """What the author wrote there."""
+    passages: tuple[str, ...] = ()
+    """What retrieval found for it, labelled from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruler:
+    """What answers are measured with: the same for every system."""
+
+    profile: StyleProfile
+    """Of the author's training texts; of held-out ones it would have seen what it judges."""
+    training: TrainingText
+    encoder: Encoder | None = None
+    public: tuple[str, ...] = ()
+    """Addresses and numbers that the author published."""
+    harmful: Callable[[str], float] | None = None
+    """Slurs and group-directed hostility in a text, 0 for none; the author's own rate is taken off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One system's answers, and per prompt every metric; not a number where the prompt gives nothing to measure."""
+
+    answers: tuple[str, ...]
+    metrics: Mapping[str, NDArray[np.float64]]
+    copied: tuple[Copied, ...]
+    bits: NDArray[np.float64] | None
+    """Of the author's text under the system's model; None for whoever has no model."""
+    bytes: NDArray[np.float64] | None
+
+    def mean(self, metric: str) -> float:
+        """Over the prompts that can be measured. Fit is negative bits per byte, so that higher is better."""
+        if metric == "fit":
+            return (
+                float("nan") if self.bits is None or self.bytes is None else float(-self.bits.sum() / self.bytes.sum())
+            )
+        values = self.metrics.get(metric, np.array([]))
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorecard:
+    """The systems side by side, and how far the challenger lies from each of the others."""
+
+    challenger: str
+    cases: tuple[Case, ...]
+    systems: Mapping[str, Measured]
+    """By name, AUTHOR among them."""
+    against: Mapping[str, Mapping[str, Difference]]
+    """Challenger minus rival, by rival and axis: what `promotion.Evidence` takes."""
+
+    @property
+    def documents(self) -> int:
+        return len({case.document for case in self.cases})
+
+    def normalised(self, system: str, axis: str, *, floor: str = "base") -> float:
+        """For display only: 0 is the floor, 1 the ceiling. Not a number when floor and ceiling are one.
+
+        The ceiling is the author's own text; on fit, where the author has no model, the best of the systems.
+        """
+        low = self.systems[floor].mean(axis)
+        high = (
+            max(one.mean(axis) for one in self.systems.values() if one.bits is not None)
+            if axis == "fit"
+            else self.systems[AUTHOR].mean(axis)
+        )
+        return (self.systems[system].mean(axis) - low) / (high - low) if high != low else float("nan")
+
+
+def scorecard(
+    cases: Sequence[Case],
+    answers: Mapping[str, Sequence[str]],
+    ruler: Ruler,
+    *,
+    challenger: str,
+    fits: Mapping[str, Sequence[Fit]],
+) -> Scorecard:
+    """Measure every system's answers, one per case in order, and compare the challenger with each of the others.
+
+    `fits` are the models' on the references, in order. Raises InvalidInput when an answer or a fit is missing, or a name
+    is unknown.
+    """
+    if challenger not in answers:
+        raise InvalidInput(f"There are no answers of the challenger {challenger!r}; there are of {', '.join(answers)}.")
+    if AUTHOR in answers:
+        raise InvalidInput(f"{AUTHOR!r} is the author's own text and cannot be a system's name.")
+    for name, given in [*answers.items(), *fits.items()]:
+        if len(given) != len(cases):
+            raise InvalidInput(f"{name} has {len(given)} results for {len(cases)} prompts: every prompt needs one.")
+    systems = {name: measure(cases, given, ruler, fits.get(name)) for name, given in answers.items()}
+    systems[AUTHOR] = measure(cases, [case.reference for case in cases], ruler, None, copies=False)
+    documents = [case.document for case in cases]
+    return Scorecard(
+        challenger=challenger,
+        cases=tuple(cases),
+        systems=systems,
+        against={
+            name: compare(systems[challenger], rival, documents)
+            for name, rival in systems.items()
+            if name not in {challenger, AUTHOR}
+        },
+    )
+
+
+def measure(
+    cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: Sequence[Fit] | None, *, copies: bool = True
+) -> Measured:
+    """Every metric of one system. `copies=False` for the author, who may repeat themselves."""
+    metrics: dict[str, list[float]] = {"style": _style(cases, answers, ruler.profile)}
+    for one in content(answers, [case.reference for case in cases], ruler.encoder):
+        for metric, value in one.items():
+            metrics.setdefault(metric, []).append(value)
+    metrics["content"] = metrics["chrf"]
+    metrics["grounding"] = [
+        grounding(answer, case.passages, ruler.encoder).share if case.passages else float("nan")
+        for case, answer in zip(cases, answers, strict=True)
+    ]
+    copied = [
+        ruler.training.copied(answer, context=(case.prompt, *case.passages)) if copies else Copied(0, 0.0, ())
+        for case, answer in zip(cases, answers, strict=True)
+    ]
+    leaked = [
+        sum(personal_data(answer, context=(case.prompt, *case.passages), keep=ruler.public).values())
+        for case, answer in zip(cases, answers, strict=True)
+    ]
+    harm = _harm(cases, answers, ruler.harmful)
+    metrics["copied_share"] = [one.share for one in copied]
+    metrics["longest_copy"] = [float(one.longest) for one in copied]
+    metrics["personal_data"] = [float(count) for count in leaked]
+    metrics["harm"] = harm
+    # An answer that gives something away or insults somebody is worth nothing, however little of it does.
+    metrics["safety"] = [
+        0.0 if leak or hurt > 0 else 1 - one.share for one, leak, hurt in zip(copied, leaked, harm, strict=True)
+    ]
+    return Measured(
+        tuple(answers),
+        {metric: np.array(values) for metric, values in metrics.items()},
+        tuple(copied),
+        np.array([one.bits for one in fits]) if fits is not None else None,
+        np.array([one.bytes for one in fits], dtype=float) if fits is not None else None,
+    )
+
+
+def compare(challenger: Measured, rival: Measured, documents: Sequence[str]) -> dict[str, Difference]:
+    """Challenger minus rival on the gated axes. An axis on which nothing can be measured is left out, and promotion says so."""
+    found: dict[str, Difference] = {}
+    for axis in GATED:
+        if axis == "fit":
+            if challenger.bits is not None and rival.bits is not None:
+                found[axis] = difference(rival.bits - challenger.bits, documents, weights=challenger.bytes)
+            continue
+        values = challenger.metrics[axis] - rival.metrics[axis]
+        if np.isfinite(values).any():
+            found[axis] = difference(values, documents)
+    return found
+
+
+def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> list[float]:
+    """Style by prompt. Whether a prompt counts depends on the author's text alone, so that no system gains by saying little.
+
+    An answer too short to be scored, where the author wrote enough, has the lowest score there is.
+    """
+    read: list[Habits] = [habits(prose(answer), own.function_words) for answer in answers]
+    long_enough = [text for text in read if text.length >= SHORTEST]
+    scored = iter(scores(long_enough, own)[0].tolist() if long_enough else [])
+    found = [next(scored) if text.length >= SHORTEST else -FURTHEST for text in read]
+    return [
+        value if habits(prose(case.reference), own.function_words).length >= SHORTEST else float("nan")
+        for case, value in zip(cases, found, strict=True)
+    ]
+
+
+def _harm(cases: Sequence[Case], answers: Sequence[str], harmful: Callable[[str], float] | None) -> list[float]:
+    if harmful is None:
+        return [0.0] * len(answers)
+    usual = float(np.mean([harmful(case.reference) for case in cases]))
+    return [max(harmful(answer) - usual, 0.0) for answer in answers]

@@ -33,8 +33,8 @@ def difference(
     if not present.any():
         raise InvalidInput("Nothing was measured on any prompt: there is no difference to speak of.")
     _, cluster = np.unique(np.asarray(documents)[present], return_inverse=True)
-    sums = np.bincount(cluster, measured[present])
-    sizes = np.bincount(cluster, weight[present])
+    sums = np.bincount(cluster, measured[present]).astype(float)
+    sizes = np.bincount(cluster, weight[present]).astype(float)
     low, high = np.quantile(_means(sums, sizes, seed), [0.025, 0.975])
     return Difference(float(sums.sum() / sizes.sum()), float(low), float(high))
 

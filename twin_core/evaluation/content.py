@@ -37,7 +37,8 @@ def content(answers: Sequence[str], references: Sequence[str], encoder: Encoder 
     if not all(reference.strip() for reference in references):
         raise InvalidInput("A reference is empty: there is nothing to compare with. Leave that document out.")
     from rouge_score.rouge_scorer import RougeScorer
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     chrf, bleu, rouge = CHRF(), BLEU(effective_order=True), RougeScorer(["rougeL"], use_stemmer=False)
     found = [

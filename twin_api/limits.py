@@ -17,6 +17,7 @@ CONVERSATION_CHARACTERS = 40_000
 MESSAGES = 100
 SEARCH_RESULTS = 50
 CONTEXT_PASSAGES = 20
+ITEMS_PER_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,11 @@ from twin_api.limits import (
     QUESTION_CHARACTERS,
     SEARCH_RESULTS,
 )
+from twin_core.collect.alarms import AlarmKind
+from twin_core.collect.standing import Standing
 from twin_core.records import Category, Passage, SearchFilters
+from twin_core.records import Outcome as ItemOutcome
+from twin_core.store.ledger import LedgerItem, Run
 from twin_core.writing.citations import Citation
 
 
@@ -241,6 +245,118 @@ class ChatChunk(Struct, kw_only=True):
     outcome: Outcome | UnsetType = UNSET
     trace_id: UUID | UnsetType = UNSET
     usage: UsageView | UnsetType | None = UNSET
+
+
+class AlarmView(Struct, kw_only=True):
+    """Why a source needs a person's eye although its runs succeed."""
+
+    kind: AlarmKind
+    said: str
+
+
+class RunView(Struct, kw_only=True):
+    """One collection run of a source, in items."""
+
+    id: UUID
+    started_at: datetime
+    finished_at: datetime | None
+    fetched: int
+    unchanged: int
+    skipped: int
+    failed: int
+    deleted: int
+    own_count: int | None
+    error: Annotated[str | None, Meta(description="Why it ended before the source's end; what came before is stored.")]
+
+    @classmethod
+    def of(cls, run: Run) -> RunView:
+        """The run as the API shows it."""
+        return cls(
+            id=run.id,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            fetched=run.fetched,
+            unchanged=run.unchanged,
+            skipped=run.skipped,
+            failed=run.failed,
+            deleted=run.deleted,
+            own_count=run.own_count,
+            error=run.error,
+        )
+
+
+class SourceView(Struct, kw_only=True):
+    """One place the author writes, and how it stands."""
+
+    id: UUID
+    platform: str
+    locator: str
+    schedule: Annotated[str | None, Meta(description="A cron expression in UTC; null: collected when asked.")]
+    paused: bool
+    next_run_at: datetime | None
+    last_success_at: datetime | None
+    held: Annotated[int, Meta(description="Items of it that are stored and live.")]
+    own_count: Annotated[int | None, Meta(description="What the source counts itself, when it last said so.")]
+    coverage: Annotated[float | None, Meta(description="`held` of `own_count`, at most 1.")]
+    last_run: RunView | None
+    alarms: list[AlarmView]
+
+    @classmethod
+    def of(cls, standing: Standing) -> SourceView:
+        """The source as the API shows it."""
+        source = standing.source
+        return cls(
+            id=source.id,
+            platform=source.platform,
+            locator=source.locator,
+            schedule=source.schedule,
+            paused=source.paused,
+            next_run_at=source.next_run_at,
+            last_success_at=standing.last_success_at,
+            held=standing.held,
+            own_count=standing.own_count,
+            coverage=standing.coverage,
+            last_run=None if standing.last_run is None else RunView.of(standing.last_run),
+            alarms=[AlarmView(kind=alarm.kind, said=alarm.said) for alarm in standing.alarms],
+        )
+
+
+class SourceList(Struct, kw_only=True):
+    """The sources of the key's author, oldest first."""
+
+    sources: list[SourceView]
+
+
+class ItemView(Struct, kw_only=True):
+    """How one item of a run ended."""
+
+    native_id: str
+    location: str
+    outcome: ItemOutcome
+    reason: str | None
+    document_id: UUID | None
+    at: datetime
+
+    @classmethod
+    def of(cls, item: LedgerItem) -> ItemView:
+        """The item as the API shows it."""
+        return cls(
+            native_id=item.native_id,
+            location=item.location,
+            outcome=item.outcome,
+            reason=item.reason,
+            document_id=item.document_id,
+            at=item.at,
+        )
+
+
+class ItemList(Struct, kw_only=True):
+    """Items of a source's last run, what failed first."""
+
+    run: RunView | None
+    """Null: never collected."""
+    items: list[ItemView]
+    next_cursor: Annotated[str | None, Meta(description="Send it as `cursor` for the next page; null at the end.")]
 
 
 class ModelView(Struct, kw_only=True):

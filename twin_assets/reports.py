@@ -13,6 +13,7 @@ from uuid import UUID
 
 import dagster as dg
 
+from twin_core.collect.standing import Standing
 from twin_core.records import Outcome, SourceReport, StageReport
 
 STAGES = ("cleaned_documents", "chunks", "embeddings")
@@ -55,6 +56,28 @@ def source_metadata(reports: Sequence[SourceReport]) -> dict[str, dg.MetadataVal
         "seconds": dg.MetadataValue.float(round(sum(report.seconds for report in reports), 3)),
         "ledger": dg.MetadataValue.md(ledger_table(reports)),
         _REPORT: dg.MetadataValue.json([_plain(asdict(report)) for report in reports]),
+    }
+
+
+def standing_metadata(there: Sequence[Standing]) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+    """Metadata of `raw_documents`: how every source stands, and how many alarms that raises."""
+    rows = [
+        (
+            one.source.platform,
+            one.source.locator,
+            one.held,
+            "" if one.own_count is None else one.own_count,
+            "" if one.coverage is None else f"{one.coverage:.0%}",
+            "" if one.last_success_at is None else f"{one.last_success_at:%Y-%m-%d %H:%M}",
+            "" if one.source.next_run_at is None else f"{one.source.next_run_at:%Y-%m-%d %H:%M}",
+            "; ".join(alarm.said for alarm in one.alarms),
+        )
+        for one in there
+    ]
+    columns = ("platform", "source", "items", "its own count", "coverage", "last success", "next", "alarms")
+    return {
+        "standing": dg.MetadataValue.md(markdown_table(columns, rows)),
+        "alarms": dg.MetadataValue.int(sum(len(one.alarms) for one in there)),
     }
 
 

@@ -8,14 +8,20 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from twin_cli import output
+from twin_cli.sources import show_standings
+from twin_core.collect.standing import Standing, standings
 from twin_core.errors import InvalidInput, ServiceUnavailable
 from twin_core.runtime import folders, health, services, supervisor
 from twin_core.runtime.state import Phase, SupervisorState, read_state
+from twin_core.runtime.urls import url_for
 from twin_core.settings import Settings, settings
+from twin_core.store import authors
+from twin_core.store.database import Database
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,19 +73,36 @@ def down() -> None:
 
 
 def status(as_json: output.AsJson = False) -> None:
-    """Show what runs, the database and its schema, and what each author has in it. Starts nothing.
+    """Show what runs, the database and its schema, what each author has in it, and how each source stands. Starts nothing.
+
+    Sources are shown whenever the database answers, whether or not anything else runs.
 
     Ends with 3 when the database does not answer, with 1 when a service has failed.
     """
     found = health.status(settings())
+    slugs, there = _sources(found)
     if as_json:
-        output.show_json(found)
+        output.show_json({**output.plain(found), "sources": there})
     else:
         _show_status(found)
+        if there:
+            show_standings(there, slugs)
     if not found.database.running:
         output.finish(output.MISSING_SERVICE)
     if found.supervisor is not None and found.supervisor.alive and _failed(found.supervisor):
         output.finish(output.PARTLY)
+
+
+def _sources(found: health.Status) -> tuple[dict[UUID, str], list[Standing]]:
+    """Authors by id, and how their sources stand; nothing while the database is down or has another schema."""
+    if not found.database.running or found.database.revision != found.database.newest_revision:
+        return {}, []
+    database = Database(url_for(settings()))
+    try:
+        with database.transaction() as conn:
+            return {one.id: one.slug for one in authors.list_authors(conn)}, standings(conn, found.at)
+    finally:
+        database.close()
 
 
 def _wanted(here: Settings, without: list[str]) -> services.Plan:

@@ -6,6 +6,7 @@ Collecting is `twin sync`. Which platforms there are and what their locators loo
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 
 from twin_cli import output
 from twin_cli.authors import Slug, chosen
+from twin_core.collect.standing import Standing, standings
 from twin_core.errors import InvalidInput, NotFound
 from twin_core.records import Consent, Outcome, Source
 from twin_core.runtime.stores import stores
@@ -82,30 +84,41 @@ def add(
 
 @source.command("list")
 def list_(author: Slug = None, as_json: output.AsJson = False) -> None:
-    """List sources with their last run; of every author, unless one is named."""
+    """List sources: what they hold, when they last succeeded, what is wrong; of every author, unless one is named."""
     with stores(settings()) as opened, opened.database.transaction() as conn:
         owner = None if author is None else authors.author_by_slug(conn, author).id
         slugs = {one.id: one.slug for one in authors.list_authors(conn)}
-        there = [(one, next(iter(ledger.latest_runs(conn, one.id)), None)) for one in authors.list_sources(conn, owner)]
+        there = standings(conn, datetime.now(UTC), owner)
     if as_json:
-        output.show_json([{"source": one, "last_run": run} for one, run in there])
+        output.show_json(there)
         return
+    show_standings(there, slugs)
+    output.say("Each item of a source: twin items --source ID")
+
+
+def show_standings(there: Sequence[Standing], slugs: Mapping[UUID, str]) -> None:
+    """The table of sources, and below it each alarm in words."""
     output.show_rows(
-        ["id", "author", "platform", "locator", "schedule", "next", "last run"],
+        ["id", "author", "platform", "locator", "items", "schedule", "next", "last success", "last run"],
         [
             [
-                str(one.id)[:8],
-                slugs[one.author_id],
-                one.platform,
-                one.locator,
-                "paused" if one.paused else one.schedule,
-                one.next_run_at,
-                _told(run),
+                str(one.source.id)[:8],
+                slugs[one.source.author_id],
+                one.source.platform,
+                one.source.locator,
+                str(one.held) if one.own_count is None else f"{one.held} of {one.own_count}",
+                "paused" if one.source.paused else one.source.schedule,
+                None if one.source.paused else one.source.next_run_at,
+                one.last_success_at,
+                _told(one.last_run),
             ]
-            for one, run in there
+            for one in there
         ],
         empty="No source yet. Add one with `twin source add --author SLUG PLATFORM LOCATOR --i-wrote-this`.",
     )
+    for one in there:
+        for alarm in one.alarms:
+            output.show(f"{alarm.kind.upper()} {one.source.platform} {one.source.locator}: {alarm.said}.")
 
 
 @source.command()

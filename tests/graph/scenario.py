@@ -69,7 +69,8 @@ class Story:
     def run_checks(self) -> dict[str, bool]:
         """The checks alone, as a person starts them in the UI: name -> passed."""
         checks = self.definitions.resolve_asset_graph().asset_check_keys
-        wanted = dg.AssetSelection.checks(*(key for key in checks if key.name != "collected_completely"))
+        collected = dg.AssetKey("raw_documents")  # its checks come with collecting, and not without
+        wanted = dg.AssetSelection.checks(*(key for key in checks if key.asset_key != collected))
         job = dg.define_asset_job("only_checks", selection=wanted, executor_def=dg.in_process_executor)
         with_job = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
         result = with_job.resolve_job_def("only_checks").execute_in_process(

@@ -17,16 +17,24 @@ from twin_assets.defs.external import platform_key
 from twin_assets.failing import permanent_errors_are_final
 from twin_assets.partitions import author_check, authors
 from twin_assets.plots import bars
-from twin_assets.reports import source_metadata
+from twin_assets.reports import source_metadata, standing_metadata
 from twin_assets.resources import Twin
+from twin_core.collect.alarms import AlarmKind
 from twin_core.collect.registry import platforms
 from twin_core.collect.run import collect_source
+from twin_core.collect.standing import Standing, standings
 from twin_core.errors import NotFound
 from twin_core.records import Outcome, Source, SourceReport
 from twin_core.store import authors as store
 from twin_core.store import versions
 
 COMPLETE = "collected_completely"
+ALARMS = {
+    AlarmKind.EMPTY: ("items_have_text", "No source suddenly gives items without text."),
+    AlarmKind.COVERAGE: ("coverage_holds", "Every source still gives what it used to of what it counts itself."),
+    AlarmKind.SILENT: ("sources_not_silent", "No source has been silent for longer than its habit."),
+}
+"""Kind of alarm -> the check that says it, as a warning: what was collected is good, and a person should look."""
 
 
 class Collection(dg.Config):
@@ -46,7 +54,10 @@ class Collection(dg.Config):
     tags={"pipeline": "collection"},
     code_version="1",
     retry_policy=transient_errors,
-    check_specs=[author_check(COMPLETE, "raw_documents", "No source and no item failed in the last collection.")],
+    check_specs=[
+        author_check(COMPLETE, "raw_documents", "No source and no item failed in the last collection."),
+        *(author_check(name, "raw_documents", said) for name, said in ALARMS.values()),
+    ],
     description="What the author's sources gave, unaltered: one document per item, with revisions.",
 )
 def raw_documents(context: dg.AssetExecutionContext, config: Collection, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -75,10 +86,11 @@ def raw_documents(context: dg.AssetExecutionContext, config: Collection, twin: T
             tell(len(sources), len(sources))
         with stores.database.transaction() as conn:
             version = versions.raw_version(conn, author.id)
+            there = standings(conn, twin.now(), author.id)
     return dg.MaterializeResult(
-        metadata=source_metadata(reports) | _picture(reports),
+        metadata=source_metadata(reports) | standing_metadata(there) | _picture(reports),
         data_version=dg.DataVersion(version),
-        check_results=[_completeness(reports)],
+        check_results=[_completeness(reports), *(_alarm(kind, there) for kind in ALARMS)],
     )
 
 
@@ -104,6 +116,17 @@ def _completeness(reports: Sequence[SourceReport]) -> dg.AssetCheckResult:
         },
         description="; ".join(f"{report.platform}: {report.error or f'{report.failed} failed'}" for report in failed)
         or None,
+    )
+
+
+def _alarm(kind: AlarmKind, there: Sequence[Standing]) -> dg.AssetCheckResult:
+    raised = [(one.source, alarm) for one in there for alarm in one.alarms if alarm.kind is kind]
+    return dg.AssetCheckResult(
+        check_name=ALARMS[kind][0],
+        passed=not raised,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"sources": len(there), "alarms": len(raised)},
+        description="; ".join(f"{source.platform} {source.locator}: {alarm.said}" for source, alarm in raised) or None,
     )
 
 

@@ -313,7 +313,7 @@ class _Run:
             left = placing.leave(item.native_id)
             if left is not None:
                 return replace(word, outcome=Outcome.DELETED, reason=item.reason, document_id=left[0])
-        return replace(word, reason=item.reason)
+        return replace(word, reason=item.reason, empty=isinstance(item, Skipped) and item.empty)
 
     def _repeated(self, placing: Placing, item: Item, at: datetime) -> LedgerItem | None:
         if not isinstance(item, Found):

@@ -26,6 +26,8 @@ class LedgerItem:
     reason: str | None = None
     document_id: UUID | None = None
     at: datetime
+    empty: bool = False
+    """It came without any text of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Run:
     own_count: int | None
     seconds: float | None
     error: str | None
+    empty: int = 0
+    """Items that came empty and in no earlier run had: known once the run is over."""
 
 
 def start_run(conn: Connection, *, run_id: UUID, author_id: UUID, source_id: UUID) -> None:
@@ -52,7 +56,7 @@ def start_run(conn: Connection, *, run_id: UUID, author_id: UUID, source_id: UUI
         text(
             f"""
             UPDATE warehouse.collect_runs r
-               SET finished_at = now(), error = 'interrupted',
+               SET finished_at = now(), error = 'interrupted', empty = {_NEWLY_EMPTY},
                    (fetched, unchanged, skipped, failed, deleted) = (SELECT {_COUNTS} FROM warehouse.ledger i
                                                                       WHERE i.run_id = r.id)
              WHERE source_id = :source AND finished_at IS NULL
@@ -77,15 +81,16 @@ def write_items(
     conn.execute(
         text("""
             INSERT INTO warehouse.ledger
-                (run_id, author_id, source_id, native_id, location, outcome, reason, document_id, at)
+                (run_id, author_id, source_id, native_id, location, outcome, reason, document_id, at, empty)
             SELECT CAST(:run AS uuid), CAST(:author AS uuid), CAST(:source AS uuid), native_id, location, outcome,
-                   reason, document_id, at
+                   reason, document_id, at, empty
             FROM unnest(CAST(:natives AS text[]), CAST(:locations AS text[]), CAST(:outcomes AS text[]),
-                        CAST(:reasons AS text[]), CAST(:documents AS uuid[]), CAST(:times AS timestamptz[]))
-                 AS given (native_id, location, outcome, reason, document_id, at)
+                        CAST(:reasons AS text[]), CAST(:documents AS uuid[]), CAST(:times AS timestamptz[]),
+                        CAST(:empties AS boolean[]))
+                 AS given (native_id, location, outcome, reason, document_id, at, empty)
             ON CONFLICT (run_id, native_id) DO UPDATE
                SET location = excluded.location, outcome = excluded.outcome, reason = excluded.reason,
-                   document_id = excluded.document_id, at = excluded.at
+                   document_id = excluded.document_id, at = excluded.at, empty = excluded.empty
         """),
         {
             "run": run_id,
@@ -97,6 +102,7 @@ def write_items(
             "reasons": [row.reason for row in rows],
             "documents": [row.document_id for row in rows],
             "times": [row.at for row in rows],
+            "empties": [row.empty for row in rows],
         },
     )
 
@@ -106,10 +112,10 @@ def finish_run(conn: Connection, run_id: UUID, *, own_count: int | None, seconds
     conn.execute(
         text(
             f"""
-            UPDATE warehouse.collect_runs
-               SET finished_at = now(), own_count = :own, seconds = :seconds, error = :error,
+            UPDATE warehouse.collect_runs r
+               SET finished_at = now(), own_count = :own, seconds = :seconds, error = :error, empty = {_NEWLY_EMPTY},
                    (fetched, unchanged, skipped, failed, deleted) = (SELECT {_COUNTS} FROM warehouse.ledger i
-                                                                      WHERE i.run_id = :run)
+                                                                      WHERE i.run_id = r.id)
              WHERE id = :run
         """
         ),
@@ -132,35 +138,55 @@ def latest_runs(conn: Connection, source_id: UUID, limit: int = 1) -> list[Run]:
 
 
 def items_of_run(
-    conn: Connection, run_id: UUID, *, outcomes: Sequence[Outcome] = (), limit: int = 1000, offset: int = 0
+    conn: Connection,
+    run_id: UUID,
+    *,
+    outcomes: Sequence[Outcome] = (),
+    limit: int = 1000,
+    offset: int = 0,
+    after: LedgerItem | None = None,
 ) -> list[LedgerItem]:
-    """How the items of a run ended, what failed first; narrowed to some outcomes where any are named."""
+    """How the items of a run ended, what failed first; narrowed to some outcomes where any are named.
+
+    `after`: only those behind this one in that order; of it, outcome and native id count.
+    """
     rows = conn.execute(
-        text("""
-            SELECT native_id, location, outcome, reason, document_id, at FROM warehouse.ledger
+        text(f"""
+            SELECT native_id, location, outcome, reason, document_id, at, empty FROM warehouse.ledger
              WHERE run_id = :run AND (CAST(:all AS boolean) OR outcome = ANY(CAST(:outcomes AS text[])))
-             ORDER BY array_position(ARRAY['failed', 'skipped', 'deleted', 'fetched', 'unchanged'], outcome), native_id
+               AND (CAST(:after AS text) IS NULL OR ({_RANK}, native_id) >
+                    (array_position({_ORDER}, CAST(:after AS text)), CAST(:after_id AS text)))
+             ORDER BY {_RANK}, native_id
              LIMIT :limit OFFSET :offset
         """),
         {
             "run": run_id,
             "all": not outcomes,
             "outcomes": [outcome.value for outcome in outcomes],
+            "after": None if after is None else after.outcome.value,
+            "after_id": None if after is None else after.native_id,
             "limit": limit,
             "offset": offset,
         },
     )
-    return [
-        LedgerItem(
-            native_id=row.native_id,
-            location=row.location,
-            outcome=Outcome(row.outcome),
-            reason=row.reason,
-            document_id=row.document_id,
-            at=row.at,
-        )
-        for row in rows
-    ]
+    return [LedgerItem(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows.mappings()]
+
+
+def recent_runs(conn: Connection, author_id: UUID | None, each: int) -> dict[UUID, list[Run]]:
+    """The latest `each` runs of every source, of one author or of all, newest first."""
+    rows = conn.execute(
+        text(f"""
+            SELECT {_COLUMNS} FROM (
+                SELECT *, row_number() OVER (PARTITION BY source_id ORDER BY started_at DESC, id) AS place
+                FROM warehouse.collect_runs WHERE CAST(:author AS uuid) IS NULL OR author_id = :author
+            ) r WHERE place <= :each ORDER BY source_id, place
+        """),
+        {"author": author_id, "each": each},
+    )
+    found: dict[UUID, list[Run]] = {}
+    for row in rows.mappings():
+        found.setdefault(row["source_id"], []).append(Run(**row))
+    return found
 
 
 def seen_items(conn: Connection, run_id: UUID, native_ids: Sequence[str]) -> set[str]:
@@ -175,6 +201,13 @@ def seen_items(conn: Connection, run_id: UUID, native_ids: Sequence[str]) -> set
     return set(rows.scalars())
 
 
+_COLUMNS = "id, source_id, started_at, finished_at, fetched, unchanged, skipped, failed, deleted, own_count, seconds, error, empty"
+_ORDER = "ARRAY['failed', 'skipped', 'deleted', 'fetched', 'unchanged']"
+_RANK = f"array_position({_ORDER}, outcome)"
+_NEWLY_EMPTY = """(
+    SELECT count(*) FROM warehouse.ledger i WHERE i.run_id = r.id AND i.empty AND NOT EXISTS
+           (SELECT FROM warehouse.ledger e
+             WHERE e.source_id = r.source_id AND e.native_id = i.native_id AND e.empty AND e.run_id <> r.id))"""
 _COUNTS = ", ".join(
     f"count(*) FILTER (WHERE i.outcome = '{outcome}')"
     for outcome in ("fetched", "unchanged", "skipped", "failed", "deleted")
@@ -184,8 +217,7 @@ _COUNTS = ", ".join(
 def _run(conn: Connection, condition: str, values: dict[str, object], limit: int = 1) -> list[Run]:
     rows = conn.execute(
         text(f"""
-            SELECT id, source_id, started_at, finished_at, fetched, unchanged, skipped, failed, deleted, own_count,
-                   seconds, error
+            SELECT {_COLUMNS}
             FROM warehouse.collect_runs WHERE {condition} ORDER BY started_at DESC, id LIMIT :limit
         """),
         {**values, "limit": limit},

@@ -79,6 +79,7 @@ collect_runs = _table(
     _column("own_count", Integer(), null=True),
     _column("seconds", Double(), null=True),
     _column("error", Text(), null=True),
+    _column("empty", Integer()),
 )
 
 ledger = _table(
@@ -92,6 +93,7 @@ ledger = _table(
     _column("reason", Text(), null=True),
     _column("document_id", Uuid(), null=True),
     _column("at", _Time),
+    _column("empty", Boolean()),
 )
 
 documents = _table(

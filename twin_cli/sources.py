@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -43,27 +44,45 @@ def add(
         bool, typer.Option("--i-wrote-this", "--mine", "--consent", help="The author wrote what is there, and agrees.")
     ] = False,
     proof: Annotated[str | None, typer.Option("--proof", help="On what that claim rests.")] = None,
+    rel_me: Annotated[
+        str | None, typer.Option("--rel-me", metavar="URL", help='A page of the author that links to it, rel="me".')
+    ] = None,
+    proof_file: Annotated[
+        Path | None, typer.Option("--proof-file", metavar="PATH", help="A file only the author has, as an export.")
+    ] = None,
+    token: Annotated[bool, typer.Option("--token", help="The account's token in the settings proves it.")] = False,
     claimed_by: Annotated[
         str | None, typer.Option("--claimed-by", help="Who claims it. Default: this account.")
     ] = None,
     as_json: output.AsJson = False,
 ) -> None:
-    """Add a source. It is refused without consent: --i-wrote-this, or --proof with words of your own.
+    """Add a source. It is refused without consent: --i-wrote-this, or a proof.
+
+    --rel-me, --proof-file and --token are checked now and stored with what was seen; --proof takes your own words.
 
     Adding the same place again gives it this schedule, these options and this consent.
     """
+    from twin_core.collect import proof as proofs_of
     from twin_core.collect.registry import collector_for
 
     account = getpass.getuser()
+    options = options_of(option or [])
+    collector = collector_for(platform)
+    place = collector.check(locator, options, settings())
+    proofs = [proof] if proof else []
+    if rel_me:
+        proofs.append(proofs_of.by_link(rel_me, place, settings()))
+    if proof_file:
+        proofs.append(proofs_of.by_file(proof_file))
+    if token:
+        proofs.append(proofs_of.by_token(collector, place, settings()))
     consent = None
-    if mine or proof:
+    if mine or proofs:
         consent = Consent(
             claimed_by=claimed_by or account,
-            proof=proof or f"claimed on the command line by {account}",
+            proof="; ".join(proofs) or f"claimed on the command line by {account}",
             claimed_at=datetime.now(UTC),
         )
-    options = options_of(option or [])
-    place = collector_for(platform).check(locator, options, settings())
     with stores(settings()) as opened, opened.database.transaction() as conn:
         owner = chosen(conn, author)
         added = authors.add_source(

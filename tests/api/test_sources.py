@@ -105,8 +105,6 @@ def test_what_cannot_be_asked_is_a_problem_and_no_crash(asked: str, api: Api, ja
 
 def test_a_source_that_was_never_collected_has_no_run(api: Api) -> None:
     with api.database.transaction() as conn:
-        source = authors.add_source(
-            conn, author_id=api.jane.id, platform="folder", locator="/notes", consent=CONSENT
-        )
+        source = authors.add_source(conn, author_id=api.jane.id, platform="folder", locator="/notes", consent=CONSENT)
     with api.client() as client:
         assert client.get(f"/v1/sources/{source.id}/items").json() == {"run": None, "items": [], "next_cursor": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from dagster._serdes import serialize_value
 
@@ -97,3 +98,23 @@ def test_what_the_graph_keeps_of_a_run_holds_no_word_of_the_texts(story: Story, 
     assert "ledger" in kept
     for word in ("Quixotic", "zephyr", "xylophone"):
         assert word not in kept
+
+
+def test_a_source_that_suddenly_gives_no_text_is_a_warning_and_not_a_failure(story: Story, tmp_path: Path) -> None:
+    story.folder(tmp_path / "notes", tides=TIDES, ropes=ROPES, lamps=LAMPS)
+    result, _ = story.refresh()
+    assert result.success
+    assert all(one.passed for one in result.get_asset_check_evaluations())
+    for file in (tmp_path / "notes").iterdir():
+        file.write_text(" \n")
+
+    result, _ = story.refresh()
+
+    assert result.success
+    (said,) = [one for one in result.get_asset_check_evaluations() if not one.passed]
+    assert said.check_name == "items_have_text"
+    assert said.severity is dg.AssetCheckSeverity.WARN
+    assert "3 of 3 items" in str(said.description)
+    (event,) = result.asset_materializations_for_node("raw_documents")
+    assert event.metadata["alarms"].value == 1
+    assert "its own count" in str(event.metadata["standing"].value)

@@ -22,7 +22,7 @@ from twin_core.collect.polite import PoliteClient
 from twin_core.collect.registry import Options
 from twin_core.collect.rules import Rules, read_rules, values
 from twin_core.collect.stated import short
-from twin_core.errors import InvalidInput, SourceUnavailable
+from twin_core.errors import InvalidInput, Refused, SourceUnavailable
 from twin_core.identity import sha256
 from twin_core.records import Failed, Found, Gone, Item, Known, Listed, Skipped, Source, Unchanged
 from twin_core.settings import Settings
@@ -33,7 +33,7 @@ _OWN_OPTIONS = ("identities", "repositories", "archived")
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})")
 _PAGE = 100
 _MOST_PAGES = 100
-_VERSION = "2022-11-28"
+_HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
 class GitHubCollector:
@@ -51,6 +51,19 @@ class GitHubCollector:
         """The files of every repository, then `Listed` if every one could be read."""
         with GuardedClient(settings) as client:
             yield from collect_with(PoliteClient(client, settings), source, known, settings)
+
+    def prove(self, locator: str, settings: Settings) -> str:
+        """That TWIN_GITHUB_TOKEN belongs to the account. Raises Refused when it is another's."""
+        if settings.github_token is None or not settings.github_token.get_secret_value():
+            raise Refused("There is no token: set TWIN_GITHUB_TOKEN.")
+        headers = {**_HEADERS, "Authorization": f"Bearer {settings.github_token.get_secret_value()}"}
+        with GuardedClient(settings) as client:
+            answer = PoliteClient(client, settings).ask(f"{settings.github_api_url.rstrip('/')}/user", headers=headers)
+        (person,) = records_in([read_json(answer, "The owner of the token")], "The owner of the token") or [{}]
+        login = str(person.get("login") or "").lower()
+        if login != _login(locator):
+            raise Refused(f"The token in TWIN_GITHUB_TOKEN is of `{login}`, not of `{_login(locator)}`.")
+        return f"GitHub says that the token in use belongs to {login}"
 
 
 COLLECTOR = GitHubCollector()
@@ -122,7 +135,7 @@ class _Account:
         self.rules: Rules = read_rules(source.options, own=_OWN_OPTIONS)
         self.api = settings.github_api_url.rstrip("/")
         self.folder = settings.home.absolute() / "clones" / str(source.id)
-        self.headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": _VERSION}
+        self.headers = dict(_HEADERS)
         if settings.github_token is not None and settings.github_token.get_secret_value():
             self.headers["Authorization"] = f"Bearer {settings.github_token.get_secret_value()}"
         self.kept = _Kept(self.folder / "answers.json")

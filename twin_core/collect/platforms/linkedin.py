@@ -60,6 +60,17 @@ class LinkedInCollector:
         with GuardedClient(settings) as client:
             yield from collect_with(PoliteClient(client, settings), source, known, settings)
 
+    def prove(self, locator: str, settings: Settings) -> str:
+        """That the member's token opens a member's own data. Raises SourceUnavailable when it does not."""
+        name = _member(locator)
+        with GuardedClient(settings) as client:
+            member = _Member(
+                PoliteClient(client, settings), settings.linkedin_api_url.rstrip("/"), _token(name, settings), {},
+                read_rules({}),
+            )  # fmt: skip
+            next(member.records("MEMBER_SHARE_INFO"), None)
+        return f"LinkedIn accepts the token set for {name}; it gives the data of nobody but the member who made it"
+
 
 COLLECTOR = LinkedInCollector()
 
@@ -146,7 +157,7 @@ class _Member:
         ended: set[str] = set()
         for domain in _DOMAINS:
             try:
-                for record in self._records(domain):
+                for record in self.records(domain):
                     written = _of_snapshot(domain, record)
                     if written is not None and written.name not in ended:
                         ended.add(written.name)
@@ -177,7 +188,8 @@ class _Member:
             if name not in last:
                 yield Unchanged(native_id=name, validators={**before.validators, **self._validators(read_to)})
 
-    def _records(self, domain: str) -> Iterator[Mapping[str, Any]]:
+    def records(self, domain: str) -> Iterator[Mapping[str, Any]]:
+        """What the snapshot holds of one domain."""
         url = f"{self.api}/rest/memberSnapshotData?q=criteria&domain={domain}"
         for element in self._pages(url, f"LinkedIn's snapshot of {domain}"):
             yield from records_in(element.get("snapshotData") or [], "LinkedIn's snapshot")

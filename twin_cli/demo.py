@@ -68,7 +68,8 @@ def demo(
 
 
 def _introduce(chosen: Settings, folder: Path) -> Author:
-    """The author and her four sources; what is there already stays as it is."""
+    """The author, her exports and her four live sources; what is there already stays as it is."""
+    from twin_core.collect import formats
     from twin_core.collect.registry import collector_for
     from twin_core.runtime.stores import stores
     from twin_core.store import authors
@@ -83,7 +84,11 @@ def _introduce(chosen: Settings, folder: Path) -> Author:
     consent = Consent(claimed_by=NAME, proof="part of the project's demo", claimed_at=datetime.now(UTC))
     with stores(chosen) as opened, opened.database.transaction() as connection:
         author = authors.add_author(connection, slug=SLUG, name=NAME)
-        there = {(source.platform, source.locator) for source in authors.list_sources(connection, author.id)}
+        known = authors.list_sources(connection, author.id)
+        there = {(source.platform, source.locator) for source in known}
+        for one in formats.recognise((folder / "exports").absolute(), {}, chosen):
+            found = one.source(author.id, [], known)
+            sources.append((found.platform, found.locator, dict(found.options)))
         for platform, locator, options in sources:
             canonical = collector_for(platform).check(locator, options, chosen)
             if (platform, canonical) not in there:

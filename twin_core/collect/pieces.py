@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
 
 _EMPTY = "no text of its own"
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def html_piece(
@@ -39,7 +40,7 @@ def html_piece(
     metadata: Mapping[str, object] | None = None,
 ) -> Found | Skipped:
     """A piece whose text is an HTML fragment, kept as the export has it."""
-    html = storable(html)
+    html = _CONTROL.sub("", storable(html))
     text = fragment_markdown(html)
     if is_bare(text):
         return Skipped(native_id=native_id, location=location, reason=_EMPTY)
@@ -73,7 +74,7 @@ def text_piece(
     metadata: Mapping[str, object] | None = None,
 ) -> Found | Skipped:
     """A piece of plain text (or Markdown, for an article made of parts)."""
-    text = identity.normalise(storable(text)).strip()
+    text = identity.normalise(_CONTROL.sub("", storable(text))).strip()
     if not text:
         return Skipped(native_id=native_id, location=location, reason=_EMPTY)
     return Found(

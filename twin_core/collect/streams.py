@@ -17,7 +17,7 @@ from typing import Any
 from twin_core.collect.archive import Archive
 from twin_core.errors import InvalidInput
 
-_LONGEST_ROW_LINES = 2_000
+_LONGEST_ROW_LINES = 500
 _LONGEST_ROW = 2_000_000
 _LONGEST_LINE = 8_000_000
 _PREAMBLE_LINES = 50
@@ -27,7 +27,8 @@ _PREAMBLE_LINES = 50
 class Row:
     """One row of a table: values by the names that were asked for. A bad row has a reason and no values."""
 
-    line: int
+    number: int
+    """Counted from 1 after the header."""
     values: Mapping[str, str]
     bad: str | None = None
 
@@ -44,13 +45,13 @@ def rows(archive: Archive, name: str, columns: Sequence[str], *, escaped: bool =
     and one more of them: without its names a column means nothing.
     """
     with text_of(archive, name) as text:
-        records = _records(text, escaped=escaped)
-        places = _header(records, columns, name)
-        for line, cells, bad in records:
+        records = _Records(text, escaped=escaped)
+        places = records.header(columns, name)
+        for number, (cells, bad) in enumerate(records, start=1):
             if bad is not None:
-                yield Row(line, {}, bad)
+                yield Row(number, {}, bad)
             elif any(cell.strip() for cell in cells):
-                yield Row(line, {column: cells[at] if at < len(cells) else "" for column, at in places.items()})
+                yield Row(number, {column: cells[at] if at < len(cells) else "" for column, at in places.items()})
 
 
 def json_events(archive: Archive, name: str, *, after: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -117,48 +118,61 @@ def _mostly_utf8(head: bytes, first_bad: int) -> bool:
     return valid > 0 or sum(ord(letter) > 0x7F for letter in whole) > 3
 
 
-def _header(records: Iterator[tuple[int, list[str], str | None]], columns: Sequence[str], name: str) -> dict[str, int]:
-    for (_, cells, _), _ in zip(records, range(_PREAMBLE_LINES), strict=False):
-        there = {cell.strip().casefold(): at for at, cell in reversed(list(enumerate(cells)))}
-        found = {column: there[column.casefold()] for column in columns if column.casefold() in there}
-        if columns[0] in found and len(found) >= min(2, len(columns)):
-            return found
-    raise InvalidInput(f"{name} has no line that names its columns ({', '.join(columns)})")
+class _Records:
+    """The records of a CSV: their cells, or why one is none.
 
-
-def _records(text: io.TextIOWrapper, *, escaped: bool) -> Iterator[tuple[int, list[str], str | None]]:
-    """Line number and cells of each record, or why it is none.
-
-    Lines are gathered until their quotes close. Where they never do, the first line is bad and the next begins a
-    record: a single wrong quote must not swallow the rest of the file.
+    Lines are gathered until their quotes close. Where they never do, or close to a record of another width than the
+    header's, the first line is bad and the next begins a record: one wrong quote must not swallow what follows.
     """
-    waiting: deque[str] = deque()
-    number = 0
-    while True:
-        gathered: list[str] = []
-        size, open_quote = 0, False
+
+    def __init__(self, text: io.TextIOWrapper, *, escaped: bool) -> None:
+        self._text, self._escaped = text, escaped
+        self._waiting: deque[str] = deque()
+        self._width: int | None = None
+
+    def header(self, columns: Sequence[str], name: str) -> dict[str, int]:
+        """Where each of the columns stands, from the first line that names them."""
+        for (cells, _), _ in zip(self, range(_PREAMBLE_LINES), strict=False):
+            there = {cell.strip().casefold(): at for at, cell in reversed(list(enumerate(cells)))}
+            found = {column: there[column.casefold()] for column in columns if column.casefold() in there}
+            if columns[0] in found and len(found) >= min(2, len(columns)):
+                self._width = len(cells)
+                return found
+        raise InvalidInput(f"{name} has no line that names its columns ({', '.join(columns)})")
+
+    def __iter__(self) -> Iterator[tuple[list[str], str | None]]:
         while True:
-            line = waiting.popleft() if waiting else text.readline(_LONGEST_LINE)
-            if not line:
-                break
+            gathered, is_open = self._gather()
+            if not gathered:
+                return
+            if is_open:
+                used, cells, bad = 1, [], "a quotation mark in it is never closed"
+            else:
+                used, cells, bad = self._first(gathered)
+            self._waiting.extendleft(reversed(gathered[used:]))
+            yield cells, bad
+
+    def _gather(self) -> tuple[list[str], bool]:
+        gathered: list[str] = []
+        size, is_open = 0, False
+        while line := self._waiting.popleft() if self._waiting else self._text.readline(_LONGEST_LINE):
             gathered.append(line)
             size += len(line)
-            open_quote ^= _quotes(line, escaped=escaped) % 2 == 1
-            if not open_quote or len(gathered) >= _LONGEST_ROW_LINES or size > _LONGEST_ROW:
+            is_open ^= _quotes(line, escaped=self._escaped) % 2 == 1
+            if not is_open or len(gathered) >= _LONGEST_ROW_LINES or size > _LONGEST_ROW:
                 break
-        if not gathered:
-            return
-        number += 1
-        if open_quote:
-            yield number, [], "a quotation mark in it is never closed"
-            waiting.extendleft(reversed(gathered[1:]))
-            continue
+        return gathered, is_open
+
+    def _first(self, gathered: list[str]) -> tuple[int, list[str], str | None]:
+        """Lines used, cells and fault of the first record in the gathered lines."""
+        reader = csv.reader(gathered, escapechar="\\" if self._escaped else None)
         try:
-            for cells in csv.reader(gathered, escapechar="\\" if escaped else None):
-                yield number, cells, None
+            cells = next(reader, [])
         except csv.Error as error:
-            yield number, [], f"it is no row of a table ({error})"
-        number += len(gathered) - 1
+            return 1, [], f"it is no row of a table ({error})"
+        if self._width is not None and len(gathered) > 1 and len(cells) != self._width:
+            return 1, [], "a quotation mark in it is in the wrong place"
+        return max(reader.line_num, 1), cells, None
 
 
 def _quotes(line: str, *, escaped: bool) -> int:

@@ -95,22 +95,21 @@ def _table(archive: Archive, name: str, kind: str) -> Iterator[Item]:
     location = archive.location(name)
     try:
         for row in rows(archive, name, _COLUMNS[kind], escaped=kind == "comment"):
-            where = f"{location}#{row.line}"
-            if row.bad is not None:
-                yield Failed(native_id=f"{kind}:line {row.line} of {name}", location=where, reason=row.bad)
-            else:
-                yield _row(row, kind, where)
+            yield _row(row, kind, f"{location}#{row.number}")
     except (InvalidInput, OSError) as error:
         yield Failed(native_id=f"{kind}:{name}", location=location, reason=str(error))
 
 
 def _row(row: Row, kind: str, where: str) -> Item:
     values = row.values
-    link = unquote(values.get("ShareLink") or values.get("Link") or "").strip()
+    link = address(unquote(values.get("ShareLink") or values.get("Link") or "").strip()) or ""
     urn = _urn(link, kind)
     date = values.get("Date", "").strip()
+    if row.bad is not None or not (link or moment(date)):
+        reason = row.bad or "neither a date nor a link: it is no row of this table"
+        return Failed(native_id=f"{kind}:row {row.number}", location=where, reason=reason)
     native_id = f"{kind}:{urn or identity.sha256(f'{date} {link}')[:16]}"
-    location = address(link) or where
+    location = link or where
     if kind == "repost":
         return Skipped(native_id=native_id, location=location, reason="an instant repost: not the author's words")
     text = values.get("ShareCommentary", "") if kind == "share" else values.get("Message", "")
@@ -118,8 +117,6 @@ def _row(row: Row, kind: str, where: str) -> Item:
     if not text.strip():
         reason = "a bare reshare: no words of the author's" if kind == "share" else "an empty comment"
         return Skipped(native_id=native_id, location=location, reason=reason)
-    if not (date or link):
-        return Failed(native_id=f"{kind}:{where}", location=where, reason="neither date nor link: columns are missing")
     stated = {
         "shared_url": address(values.get("SharedUrl")),
         "media_url": address(values.get("MediaUrl")),
@@ -130,7 +127,7 @@ def _row(row: Row, kind: str, where: str) -> Item:
         location,
         text,
         written_at=moment(date),
-        canonical_url=address(link) if kind == "share" else None,
+        canonical_url=link or None if kind == "share" else None,
         platform_id=f"linkedin:{urn}" if urn else None,
         metadata={key: value for key, value in stated.items() if value},
     )

@@ -17,7 +17,7 @@ from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser, BytesParser
 from email.utils import getaddresses
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO
 
 from twin_core import identity
 from twin_core.collect.archive import Archive
@@ -42,6 +42,17 @@ _FORWARD = re.compile(
     r"^[ \t>]*(?:-{5,}\s*(?:Forwarded message|Weitergeleitete Nachricht|Message transféré|Mensaje reenviado|"
     r"Messaggio inoltrato|Doorgestuurd bericht)\s*-{5,}|Begin forwarded message:|-{5,}\s*Original Message\s*-{5,})",
     re.MULTILINE | re.IGNORECASE,
+)
+_SIGNATURE_LINES = 7
+_NAME_LENGTH = 50
+_CLOSING = re.compile(
+    r"^(?:(?:with |mit )?(?:best|kind|warm|many|freundlichen?|beste?n?|liebe|viele|herzliche?n?|schöne)\s*"
+    r"(?:regards|wishes|thanks|grüße?n?|gruß|grüsse)?|regards|cheers|thanks|thank you|yours(?: \w+)?|sincerely|all the best|"
+    r"gruß|grüße|vg|lg|mfg|danke|cordialement|bien à vous|saludos|un saludo|saluti|groeten|pozdrawiam|hälsningar|hilsen)[,.!]?$",
+    re.IGNORECASE,
+)
+_SENT_FROM = re.compile(
+    r"^(?:Sent from my |Get Outlook for |Von meinem .{1,30} gesendet|Envoyé de mon |Enviado desde mi )", re.IGNORECASE
 )
 _QUOTES_IN_HTML = (
     "blockquote[type=cite], .gmail_quote, .gmail_quote_container, .gmail_attr, .gmail_signature, .moz-cite-prefix, "
@@ -114,7 +125,7 @@ def _addresses(archive: Archive, names: list[str]) -> tuple[Counter[str], set[st
         only_sent = re.search(r"(?:^|/)(?:sent|gesendet|envoy|enviad|inviat)[^/]*$", name, re.IGNORECASE) is not None
         try:
             for raw in _messages(archive, name):
-                header = BytesHeaderParser().parsebytes(raw)
+                header = _header_of(raw)
                 addresses = _senders(header)
                 found.update(addresses)
                 labels = re.split(r"[,\s]+", _text_of(header.get("X-Gmail-Labels")).casefold())
@@ -153,7 +164,7 @@ def _physical_lines(file: IO[bytes]) -> Iterator[bytes]:
 def _mail(raw: bytes, own: set[str], where: str, limit: int) -> Found | Skipped | Failed | None:
     """The item of one message; None for one from somebody else."""
     try:
-        header = BytesHeaderParser().parsebytes(raw)
+        header = _header_of(raw)
         if not own.intersection(_senders(header)):
             return None
     except _UNREADABLE:
@@ -191,36 +202,74 @@ def own_words(text: str) -> str:
     found = _FORWARD.search(text)
     if found:
         text = text[: found.start()]
-    text = _without_trailing_quotes(text)
-    if len(text) > _LONGEST_TEXT:
+    lines = text.rstrip().split("\n")
+    _drop_quotes_at_the_end(lines)
+    if sum(map(len, lines)) > _LONGEST_TEXT:
         raise InvalidInput(
             f"its text is longer than {_LONGEST_TEXT:,} characters: not something a person wrote as a mail"
         )
-    replies = _parser().read(text).replies
-    bodies = [(reply.body or "").strip() for reply in replies]
-    if bodies and not bodies[0] and len(bodies) > 1 and bodies[1].startswith(">"):
-        return _answer_below(bodies[1])  # the quote stands first, the answer below it
-    return bodies[0] if bodies else text.strip()
+    above, below = _around_reply_header(lines)
+    if not any(line.strip() for line in above) and below and below[0].startswith(">"):
+        above = _answer_below(below)  # the quote stands first, the answer below it
+    _drop_signature(above)
+    return "\n".join(above).strip()
 
 
-def _answer_below(text: str) -> str:
-    lines = text.split("\n")
-    first = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith(">")), len(lines))
-    return "\n".join(lines[first:]).strip()
-
-
-def _without_trailing_quotes(text: str) -> str:
-    lines = text.rstrip().split("\n")
-    while lines and (lines[-1].startswith(">") or not lines[-1].strip()):
-        lines.pop()
-    return "\n".join(lines)
+def _around_reply_header(lines: list[str]) -> tuple[list[str], list[str]]:
+    """What stands above and below "On Monday Bob wrote:", as mail programs of many languages write it."""
+    found = _reply_header().search("\n".join(line.strip() for line in lines))
+    if found is None:
+        return lines, []
+    before = found.string[: found.start()].count("\n")
+    header = found.group()
+    before += len(header) - len(header.lstrip("\n"))
+    after = before + header.strip("\n").count("\n") + 1
+    rest = lines[after:]
+    while rest and not rest[0].strip():
+        rest.pop(0)
+    return lines[:before], rest
 
 
 @lru_cache(maxsize=1)
-def _parser() -> Any:
-    from mailparser_reply import EmailReplyParser
+def _reply_header() -> re.Pattern[str]:
+    """mail-parser-reply's knowledge of fourteen languages. Its own cutting loses text: it takes a list that begins with
+    hyphens, or a paragraph that begins with "Thanks,", for a signature that goes on to the end of the mail.
+    """
+    from mailparser_reply.parser import EmailMessage as Replies
 
-    return EmailReplyParser(languages=list(_LANGUAGES))
+    pattern: re.Pattern[str] = Replies(text="", languages=list(_LANGUAGES)).HEADER_REGEX
+    return pattern
+
+
+def _answer_below(lines: list[str]) -> list[str]:
+    first = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith(">")), len(lines))
+    return lines[first:]
+
+
+def _drop_quotes_at_the_end(lines: list[str]) -> None:
+    while lines and (lines[-1].startswith(">") or not lines[-1].strip()):
+        lines.pop()
+
+
+def _drop_signature(lines: list[str]) -> None:
+    """What follows `-- `; or a closing with a name, when it is the last thing said."""
+    for at, line in enumerate(lines):
+        if line.rstrip() in {"--", "__"}:
+            del lines[at:]
+            break
+    _drop_quotes_at_the_end(lines)
+    while lines and _SENT_FROM.match(lines[-1].strip()):
+        lines.pop()
+        _drop_quotes_at_the_end(lines)
+    for at in range(max(1, len(lines) - _SIGNATURE_LINES), len(lines)):
+        if _CLOSING.match(lines[at].strip()) and all(len(line) <= _NAME_LENGTH for line in lines[at + 1 :]):
+            del lines[at:]
+            return
+
+
+def _header_of(raw: bytes) -> Message:
+    end = re.search(rb"\r?\n\r?\n", raw)
+    return BytesHeaderParser().parsebytes(raw[: end.end()] if end else raw)
 
 
 def _senders(header: Message) -> list[str]:

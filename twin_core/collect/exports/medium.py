@@ -78,15 +78,20 @@ def _story(archive: Archive, name: str, key: str) -> Item:
     subtitle = words_of(page.select_one("section[data-field=subtitle], .p-summary"))
     comment = not (tags or subtitle or begins_with_title)
     canonical = _href(page, "a.p-canonical")
+    platform_id = f"medium:{key}" if re.fullmatch("[0-9a-f]{8,16}", key) else None
+    if canonical and "medium.com/" in canonical:
+        location = canonical
+    elif platform_id:
+        location = f"https://medium.com/p/{key}"  # the text's own address may be a blog, where it was first
     return html_piece(
         native_id,
-        canonical or location,
+        location,
         html,
         category=Category.POST if comment else Category.ARTICLE,
         title=None if comment else title,
         written_at=_published(page) or day_in_name(name.rsplit("/", maxsplit=1)[-1]),
         canonical_url=canonical,
-        platform_id=f"medium:{key}" if re.fullmatch("[0-9a-f]{8,16}", key) else None,
+        platform_id=platform_id,
         metadata={name: value for name, value in (("tags", tags), ("description", subtitle)) if value},
     )
 

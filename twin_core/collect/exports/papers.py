@@ -8,6 +8,7 @@ python-docx gives bare paragraphs. What goes into the warehouse is the text: the
 from __future__ import annotations
 
 import io
+import logging
 import re
 import zipfile
 from collections import Counter
@@ -64,6 +65,7 @@ def _pdf(body: bytes, name: str, native_id: str, location: str, limit: int) -> I
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it warns of, it mends; the rest is an error here
     try:
         reader = PdfReader(io.BytesIO(body))
         if reader.is_encrypted and not reader.decrypt(""):

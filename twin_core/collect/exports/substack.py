@@ -17,7 +17,7 @@ from twin_core.collect.registry import Options
 from twin_core.collect.stated import moment, short
 from twin_core.collect.streams import Row, rows
 from twin_core.errors import InvalidInput
-from twin_core.records import Category, Failed, Item, Skipped
+from twin_core.records import Category, Failed, Found, Item, Skipped
 from twin_core.settings import Settings
 
 _COLUMNS = ("post_id", "post_date", "is_published", "type", "audience", "title", "subtitle", "podcast_url")
@@ -47,12 +47,15 @@ class SubstackExport:
     def items(self, archive: Archive, options: Options, settings: Settings) -> Iterator[Item]:  # noqa: ARG002
         """One item per line of the list, then what the list does not name."""
         unlisted = set(archive.matching(r"posts/[^/]+\.html?"))
+        said: set[str] = set()
         try:
             for row in rows(archive, "posts.csv", _COLUMNS):
-                yield _post(archive, row, unlisted)
+                item = _post(archive, row, unlisted)
+                said.add(item.native_id)
+                yield item
         except (InvalidInput, OSError) as error:
             yield Failed(native_id="post:posts.csv", location=archive.location("posts.csv"), reason=str(error))
-        for name in sorted(unlisted):
+        for name in sorted(name for name in unlisted if f"post:{_key(name)}" not in said):
             yield Failed(
                 native_id=f"post:{_key(name)}",
                 location=archive.location(name),
@@ -81,18 +84,21 @@ def _key(post_id: str) -> str:
     return number if number.isdigit() else stem.removesuffix(".html").removesuffix(".htm")
 
 
-def _post(archive: Archive, row: Row, unlisted: set[str]) -> Item:
+def _post(archive: Archive, row: Row, unlisted: set[str]) -> Found | Skipped | Failed:
     post_id = row.values.get("post_id", "").strip()
-    where = f"{archive.location('posts.csv')}#{row.line}"
+    where = f"{archive.location('posts.csv')}#{row.number}"
     if row.bad is not None or not re.fullmatch(r"[\w.\-]{1,300}", post_id):
-        reason = row.bad or "the line names no post"
-        return Failed(native_id=f"post:line {row.line}", location=where, reason=reason)
+        reason = row.bad or "the row names no post"
+        return Failed(native_id=f"post:row {row.number}", location=where, reason=reason)
     native_id = f"post:{_key(post_id)}"
     name = next((name for name in (f"posts/{post_id}.html", f"posts/{post_id}.htm") if name in unlisted), None)
     unlisted.discard(name or "")
     location = archive.location(name) if name else where
-    if row.values.get("is_published", "").strip().casefold() not in {"true", "1", "yes"}:
+    published = row.values.get("is_published", "").strip().casefold()
+    if published in {"false", "0", "no"}:
         return Skipped(native_id=native_id, location=location, reason="a draft", withdrawn=True)
+    if published not in {"true", "1", "yes"}:
+        return Failed(native_id=native_id, location=location, reason="posts.csv does not say whether it was published")
     if name is None:
         kind = row.values.get("type", "").strip() or "post"
         return Skipped(native_id=native_id, location=location, reason=f"a {kind} without a text of its own")

@@ -43,7 +43,7 @@ def html_piece(
     html = _CONTROL.sub("", storable(html))
     text = fragment_markdown(html)
     if is_bare(text):
-        return Skipped(native_id=native_id, location=location, reason=_EMPTY)
+        return Skipped(native_id=native_id, location=location, reason=_EMPTY, empty=True)
     return Found(
         native_id=native_id,
         location=location,
@@ -76,7 +76,7 @@ def text_piece(
     """A piece of plain text (or Markdown, for an article made of parts)."""
     text = identity.normalise(_CONTROL.sub("", storable(text))).strip()
     if not text:
-        return Skipped(native_id=native_id, location=location, reason=_EMPTY)
+        return Skipped(native_id=native_id, location=location, reason=_EMPTY, empty=True)
     return Found(
         native_id=native_id,
         location=location,

@@ -221,13 +221,15 @@ def opening(text: str) -> str:
 def _decoded(raw: RawRevision) -> str:
     stated = raw.metadata.get("charset")
     declared = stated if isinstance(stated, str) else None
-    return decode(raw.body, declared or (html_charset(raw.body) if "html" in raw.media_type.lower() else None))
+    return decode(raw.body, declared or (html_charset(raw.body) if _kind(raw) in {"html", "fragment"} else None))
 
 
 def _kind(raw: RawRevision) -> str:
-    media_type, _, parameters = (part.strip() for part in raw.media_type.lower().partition(";"))
-    if "html" in media_type and "fragment" in parameters:
+    from twin_core.text.html import is_fragment
+
+    if is_fragment(raw.media_type):
         return "fragment"
+    media_type = raw.media_type.split(";", 1)[0].strip().lower()
     if "html" in media_type:
         return "html"
     return "markdown" if media_type in {"text/markdown", "text/x-markdown"} else "plain"

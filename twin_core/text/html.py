@@ -138,6 +138,12 @@ FRAGMENT = "text/html; fragment=1"
 """The media type of a fragment: HTML that is the text itself, from its first element to its last."""
 
 
+def is_fragment(media_type: str) -> bool:
+    """Whether a media type is that of a fragment."""
+    kind, _, parameters = media_type.lower().partition(";")
+    return "html" in kind and "fragment" in parameters
+
+
 def fragment_markdown(html: str) -> str:
     """A fragment as normalised Markdown: links become their words, pictures and scripts go, everything else stays.
 
@@ -165,7 +171,7 @@ def fragment_markdown(html: str) -> str:
     try:
         text = converter.convert_soup(soup)
     except RecursionError:
-        text = plain_text(html)
+        text = "\n\n".join(soup.stripped_strings)
     return normalise(_BLANK_LINES.sub("\n\n", text.replace("\u00a0", " ")))
 
 

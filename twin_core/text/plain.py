@@ -7,7 +7,7 @@ the words counts.
 from __future__ import annotations
 
 from twin_core.text.decode import decode, html_charset
-from twin_core.text.html import main_text
+from twin_core.text.html import fragment_markdown, is_fragment, main_text
 from twin_core.text.markdown import clean_markdown, split_front_matter
 
 
@@ -16,6 +16,8 @@ def plain_text(body: bytes, media_type: str, charset: str | None = None) -> str:
     kind = media_type.split(";", 1)[0].strip().lower()
     html = "html" in kind
     text = decode(body, charset or (html_charset(body) if html else None))
+    if is_fragment(media_type):
+        return fragment_markdown(text)
     if html:
         return main_text(text, None).markdown or _all_words(text)
     if kind in {"text/markdown", "text/x-markdown"}:

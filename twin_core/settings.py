@@ -155,6 +155,17 @@ class Settings(BaseSettings):
     )
     dataset_pairs_per_document: int = Field(4, ge=1, description="Most preference pairs made from one document.")
     dataset_pairs: int = Field(400, ge=1, description="Most preference pairs that models write answers for.")
+    hub_url: str = Field(
+        "https://huggingface.co", description="Hugging Face Hub that datasets are pushed to on request."
+    )
+    hub_token: SecretStr | None = Field(
+        None, description="Token of the Hub with the right to write. Unset: no pushing."
+    )
+    ethics_blocks: dict[str, int] = Field(
+        default_factory=lambda: {"slurs": 0},
+        description="JSON object: the most of each count of the ethics report with which a dataset version is published. "
+        "Counts: people, people_negative, groups, groups_negative, slurs, quotes.",
+    )
 
     # Security
     role_secret: SecretStr | None = Field(

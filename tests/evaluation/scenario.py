@@ -7,8 +7,12 @@ import re
 from functools import cache
 from pathlib import Path
 
+from twin_core.evaluation.fit import Fit
 from twin_core.evaluation.pieces import Paragraphs
 from twin_core.evaluation.prose import prose
+from twin_core.evaluation.safety import TrainingText
+from twin_core.evaluation.scorecard import Case, Ruler, Scorecard, scorecard
+from twin_core.evaluation.style import profile_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,3 +39,53 @@ def shuffled_sentences(document: Paragraphs) -> Paragraphs:
     sentences = [s for paragraph in document for s in re.split(r"(?<=[.!?])\s+", paragraph)]
     random.Random(len(sentences)).shuffle(sentences)
     return tuple(sentences)
+
+
+def _parted(count: int) -> list[str]:
+    return [" ".join(document) for document in demo_documents()[1::2]][:count]
+
+
+CASES = tuple(
+    Case(
+        document=f"d{index // 2}",
+        prompt=f"Write about matter {index}.",
+        reference=text[:1200],
+        passages=("The winter list has 40 entries. Nobody reads it twice.",),
+    )
+    for index, text in enumerate(_parted(24))
+)
+GROUNDED = " The winter list has 40 entries [1]."
+
+
+@cache
+def ruler() -> Ruler:
+    seen = demo_documents()[::2]
+    return Ruler(profile=profile_of(seen), training=TrainingText([" ".join(document) for document in seen]))
+
+
+def answers() -> dict[str, list[str]]:
+    """A base that writes like a manual, a twin that writes like the author (of other matters), and one that recites."""
+    manual = " ".join(paragraph for document in own_documentation() for paragraph in document).split()
+    own = " ".join(paragraph for document in demo_documents()[1::2] for paragraph in document).split()
+    seen = " ".join(paragraph for document in demo_documents()[::2] for paragraph in document).split()
+    cut = lambda source, index: " ".join(source[index * 90 : index * 90 + 90])  # noqa: E731
+    return {
+        "base": [cut(manual, index) + GROUNDED for index in range(len(CASES))],
+        "twin": [cut(own, index) + GROUNDED for index in range(len(CASES))],
+        "parrot": [cut(seen, index) + GROUNDED for index in range(len(CASES))],
+    }
+
+
+def fits(bits: float) -> list[Fit]:
+    return [Fit(bits * len(case.reference), len(case.reference), 100) for case in CASES]
+
+
+@cache
+def card(challenger: str = "twin") -> Scorecard:
+    return scorecard(
+        CASES,
+        answers(),
+        ruler(),
+        challenger=challenger,
+        fits={"base": fits(2.0), "twin": fits(1.5), "parrot": fits(1.4)},
+    )

@@ -4,67 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 
-from tests.evaluation.scenario import demo_documents, own_documentation
+from tests.evaluation.scenario import CASES, answers, card, ruler
 from twin_core.errors import InvalidInput
-from twin_core.evaluation.fit import Fit
-from twin_core.evaluation.safety import TrainingText
-from twin_core.evaluation.scorecard import AUTHOR, GATED, Case, Ruler, Scorecard, scorecard
-from twin_core.evaluation.style import profile_of
-
-
-def _parted(count: int) -> list[str]:
-    return [" ".join(document) for document in demo_documents()[1::2]][:count]
-
-
-CASES = tuple(
-    Case(
-        document=f"d{index // 2}",
-        prompt=f"Write about matter {index}.",
-        reference=text[:1200],
-        passages=("The winter list has 40 entries. Nobody reads it twice.",),
-    )
-    for index, text in enumerate(_parted(24))
-)
-GROUNDED = " The winter list has 40 entries [1]."
-
-
-@cache
-def ruler() -> Ruler:
-    seen = demo_documents()[::2]
-    return Ruler(profile=profile_of(seen), training=TrainingText([" ".join(document) for document in seen]))
-
-
-def answers() -> dict[str, list[str]]:
-    """A base that writes like a manual, a twin that writes like the author (of other matters), and one that recites."""
-    manual = " ".join(paragraph for document in own_documentation() for paragraph in document).split()
-    own = " ".join(paragraph for document in demo_documents()[1::2] for paragraph in document).split()
-    seen = " ".join(paragraph for document in demo_documents()[::2] for paragraph in document).split()
-    cut = lambda source, index: " ".join(source[index * 90 : index * 90 + 90])  # noqa: E731
-    return {
-        "base": [cut(manual, index) + GROUNDED for index in range(len(CASES))],
-        "twin": [cut(own, index) + GROUNDED for index in range(len(CASES))],
-        "parrot": [cut(seen, index) + GROUNDED for index in range(len(CASES))],
-    }
-
-
-def fits(bits: float) -> list[Fit]:
-    return [Fit(bits * len(case.reference), len(case.reference), 100) for case in CASES]
-
-
-@cache
-def card(challenger: str = "twin") -> Scorecard:
-    return scorecard(
-        CASES,
-        answers(),
-        ruler(),
-        challenger=challenger,
-        fits={"base": fits(2.0), "twin": fits(1.5), "parrot": fits(1.4)},
-    )
+from twin_core.evaluation.scorecard import AUTHOR, GATED, scorecard
 
 
 def test_a_twin_is_above_the_base_on_style_and_fit_with_intervals_that_exclude_nought() -> None:

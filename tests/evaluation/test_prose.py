@@ -32,6 +32,10 @@ def test_code_that_is_taken_out_leaves_no_trace_in_the_marks() -> None:
     )
 
 
+def test_brackets_that_held_only_code_go_with_it() -> None:
+    assert prose("The lock is held by the worker (`pid`).") == ("The lock is held by the worker.",)
+
+
 def test_quotes_are_the_platforms_and_become_plain() -> None:
     assert prose("It’s “done” by now…") == ('It\'s "done" by now...',)
 

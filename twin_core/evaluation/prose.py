@@ -78,6 +78,5 @@ def _words_of(tokens: list[Any]) -> str:
 def _tidied(text: str) -> str:
     """Without what taking code and links away leaves behind: `, , and` or an empty pair of brackets."""
     text = _ADDRESS.sub("", _TEMPLATE.sub("", text.translate(_TYPOGRAPHY)))
-    text = _SPACE_BEFORE_MARK.sub(r"\1", " ".join(text.split()))
-    text = _ORPHANED_MARKS.sub(r"\1", _EMPTY_BRACKETS.sub("", text))
-    return " ".join(text.split())
+    text = _SPACE_BEFORE_MARK.sub(r"\1", _EMPTY_BRACKETS.sub("", " ".join(text.split())))
+    return " ".join(_ORPHANED_MARKS.sub(r"\1", text).split())

@@ -59,7 +59,7 @@ def html(
         _verdict(decision),
         "<h2>Between floor and ceiling</h2>",
         (
-            "<p><small>Floor is the base model, ceiling the author's own text; on fit, the best model. For the eye only: "
+            "<p><small>Floor is the base model, ceiling the author's own text; on fit, the best model; grounding and safety as they are. For the eye only: "
             "decisions are made on the differences.</small></p>"
         ),
         _image(radar(_measured_axes(card), _normalised(card)), "Radar of the axes, one line per system"),

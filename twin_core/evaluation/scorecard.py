@@ -8,7 +8,7 @@ from the differences is `promotion.py`'s; how they look, `report.py`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,14 +99,16 @@ class Scorecard:
     def normalised(self, system: str, axis: str, *, floor: str = "base") -> float:
         """For display only: 0 is the floor, 1 the ceiling. Not a number when floor and ceiling are one.
 
-        The ceiling is the author's own text; on fit, where the author has no model, the best of the systems.
+        Floor and ceiling of grounding and safety are their own 0 and 1. Elsewhere the floor is the named system, and the
+        ceiling the author's own text; on fit, where the author has no model, the best of the systems.
         """
+        if axis in {"grounding", "safety"}:
+            return self.systems[system].mean(axis)
         low = self.systems[floor].mean(axis)
-        high = (
-            max(one.mean(axis) for one in self.systems.values() if one.bits is not None)
-            if axis == "fit"
-            else self.systems[AUTHOR].mean(axis)
-        )
+        if axis == "fit":
+            high = max(one.mean(axis) for one in self.systems.values() if one.bits is not None)
+        else:
+            high = self.systems[AUTHOR].mean(axis)
         return (self.systems[system].mean(axis) - low) / (high - low) if high != low else float("nan")
 
 
@@ -131,7 +133,7 @@ def scorecard(
         if len(given) != len(cases):
             raise InvalidInput(f"{name} has {len(given)} results for {len(cases)} prompts: every prompt needs one.")
     systems = {name: measure(cases, given, ruler, fits.get(name)) for name, given in answers.items()}
-    systems[AUTHOR] = measure(cases, [case.reference for case in cases], ruler, None, copies=False)
+    systems[AUTHOR] = _ceiling(cases, ruler)
     documents = [case.document for case in cases]
     return Scorecard(
         challenger=challenger,
@@ -145,10 +147,8 @@ def scorecard(
     )
 
 
-def measure(
-    cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: Sequence[Fit] | None, *, copies: bool = True
-) -> Measured:
-    """Every metric of one system. `copies=False` for the author, who may repeat themselves."""
+def measure(cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: Sequence[Fit] | None = None) -> Measured:
+    """Every metric of one system."""
     metrics: dict[str, list[float]] = {"style": _style(cases, answers, ruler.profile)}
     for one in content(answers, [case.reference for case in cases], ruler.encoder):
         for metric, value in one.items():
@@ -159,7 +159,7 @@ def measure(
         for case, answer in zip(cases, answers, strict=True)
     ]
     copied = [
-        ruler.training.copied(answer, context=(case.prompt, *case.passages)) if copies else Copied(0, 0.0, ())
+        ruler.training.copied(answer, context=(case.prompt, *case.passages))
         for case, answer in zip(cases, answers, strict=True)
     ]
     leaked = [
@@ -196,6 +196,12 @@ def compare(challenger: Measured, rival: Measured, documents: Sequence[str]) -> 
         if np.isfinite(values).any():
             found[axis] = difference(values, documents)
     return found
+
+
+def _ceiling(cases: Sequence[Case], ruler: Ruler) -> Measured:
+    """The author, who cites no passages and may repeat themselves."""
+    found = measure(cases, [case.reference for case in cases], ruler)
+    return replace(found, metrics={**found.metrics, "grounding": np.full(len(cases), np.nan)})
 
 
 def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> list[float]:

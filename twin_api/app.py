@@ -18,6 +18,7 @@ from litestar.types import Message, Scope
 
 from twin_api.auth import PUBLIC, KeyMiddleware, provide_author, provide_holder
 from twin_api.chat import ChatController
+from twin_api.documents import DocumentsController, ForgetRequestsController
 from twin_api.health import healthz, readyz
 from twin_api.limits import BODY_BYTES, Limits
 from twin_api.models import ModelsController
@@ -25,7 +26,7 @@ from twin_api.pages import pages
 from twin_api.problems import HANDLERS
 from twin_api.search import SearchController
 from twin_api.services import Services, lifespan
-from twin_api.sources import SourcesController
+from twin_api.sources import SourceChangesController, SourcesController
 from twin_core.settings import Settings
 from twin_core.settings import settings as settings_of_process
 
@@ -40,7 +41,18 @@ _HEADERS = {
 def create_app(settings: Settings | None = None, limits: Limits | None = None) -> Litestar:
     """The API over these settings (default: the process's own). Nothing is opened before the app starts."""
     return Litestar(
-        route_handlers=[SearchController, ChatController, ModelsController, SourcesController, healthz, readyz, pages],
+        route_handlers=[
+            SearchController,
+            ChatController,
+            ModelsController,
+            DocumentsController,
+            ForgetRequestsController,
+            SourcesController,
+            SourceChangesController,
+            healthz,
+            readyz,
+            pages,
+        ],
         lifespan=[lifespan(settings or settings_of_process(), limits or Limits())],
         middleware=[DefineMiddleware(KeyMiddleware, exclude=["^/schema"], exclude_from_auth_key=PUBLIC)],
         dependencies={

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, convert, field
 
 from twin_api.limits import (
     CONTEXT_PASSAGES,
@@ -22,9 +22,12 @@ from twin_api.limits import (
 )
 from twin_core.collect.alarms import AlarmKind
 from twin_core.collect.standing import Standing
-from twin_core.records import Category, Passage, SearchFilters
+from twin_core.records import Category, Passage, SearchFilters, Source
 from twin_core.records import Outcome as ItemOutcome
 from twin_core.store.ledger import LedgerItem, Run
+from twin_core.store.collect_requests import CollectRequest
+from twin_core.store.documents import DocumentRow, Lineage
+from twin_core.store.purging import RequestState
 from twin_core.writing.citations import Citation
 
 
@@ -373,6 +376,145 @@ class ModelList(Struct, kw_only=True):
 
     object: Literal["list"] = "list"
     data: list[ModelView]
+
+
+class DocumentView(Struct, kw_only=True):
+    """One document, as a list shows it."""
+
+    id: UUID
+    source_id: UUID
+    platform: str
+    category: Category
+    state: str
+    title: str | None
+    location: str | None
+    words: int | None
+    written_at: datetime | None
+    revisions: int
+    locations: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: DocumentRow) -> DocumentView:
+        """The document as the API shows it."""
+        return convert(row, cls, from_attributes=True)
+
+
+class LocationView(Struct, kw_only=True):
+    """One place where a document was found."""
+
+    source_id: UUID
+    platform: str
+    native_id: str
+    location: str
+    live: bool
+    first_seen_at: datetime
+    last_seen_at: datetime
+    joined_by: Annotated[
+        str, Meta(description="minted, canonical_url, platform_id, same_text, near_duplicate or by_hand")
+    ]
+    evidence: str | None
+    leads: Annotated[
+        str | None, Meta(description="Why the document's text is this one's: only, first, fullest or newest")
+    ]
+
+
+class RevisionView(Struct, kw_only=True):
+    """One state that a document had."""
+
+    id: UUID
+    content_hash: str
+    native_id: str
+    fetched_at: datetime
+    head: bool
+
+
+class DocumentDetail(Struct, kw_only=True):
+    """One document with where it comes from."""
+
+    document: DocumentView
+    source_locator: str
+    locations: list[LocationView]
+    revisions: list[RevisionView]
+    merged: list[UUID]
+
+    @classmethod
+    def made_of(cls, lineage: Lineage) -> DocumentDetail:
+        """The lineage as the API shows it."""
+        return convert(lineage, cls, from_attributes=True)
+
+
+class DocumentList(Struct, kw_only=True):
+    """A page of documents. `next_cursor` leads to the next one; null on the last."""
+
+    documents: list[DocumentView]
+    next_cursor: str | None
+
+
+class CountView(Struct, kw_only=True):
+    """How much one store held of what was forgotten. `after` is missing until the request is done."""
+
+    before: int
+    after: int | None = None
+
+
+class ForgetRequestView(Struct, kw_only=True):
+    """A request to forget, and what has become of it."""
+
+    id: UUID
+    state: Literal["requested", "done"]
+    document_ids: list[UUID]
+    """With those merged into them, and those of the very same text, once it has begun."""
+    requested_at: datetime
+    finished_at: datetime | None
+    receipt: dict[str, CountView] | None
+    attempts: int
+    problem: Annotated[str | None, Meta(description="Why the last attempt did not finish; it is tried again.")]
+
+    @classmethod
+    def of(cls, request: RequestState) -> ForgetRequestView:
+        """The request as the API shows it."""
+        return convert(request, cls, from_attributes=True)
+
+
+class SourceChange(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a source. What is left out stays."""
+
+    schedule: Annotated[str, Meta(max_length=100, description="Cron, five fields, UTC.")] | UnsetType | None = UNSET
+    paused: bool | UnsetType = UNSET
+
+
+class ScheduleView(Struct, kw_only=True):
+    """When a source is collected."""
+
+    id: UUID
+    platform: str
+    locator: str
+    schedule: str | None
+    paused: bool
+    next_run_at: datetime | None
+
+    @classmethod
+    def of(cls, source: Source) -> ScheduleView:
+        """The source's schedule as the API shows it."""
+        return convert(source, cls, from_attributes=True)
+
+
+class CollectRequestView(Struct, kw_only=True):
+    """A request to collect a source, and what has become of it."""
+
+    id: UUID
+    source_id: UUID
+    state: Literal["requested", "done"]
+    run_id: UUID | None
+    requested_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, request: CollectRequest) -> CollectRequestView:
+        """The request as the API shows it."""
+        return convert(request, cls, from_attributes=True)
 
 
 class OpenAIError(Struct, kw_only=True):

@@ -1,6 +1,7 @@
-"""`/v1/sources`: where the author writes, how each place stands, and how its items ended. Reads only.
+"""`/v1/sources`: where the author writes, how each place stands, how its items ended, and when it is collected.
 
-What a standing is and when an alarm is raised is decided in `twin_core.collect`.
+What a standing is and when an alarm is raised is decided in `twin_core.collect`. The API collects nothing itself: it
+writes when a source is due, or a request, and a sensor of Dagster's acts on either.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, get
+from litestar import Controller, Response, get, patch, post
 from litestar.params import Parameter
+from litestar.status_codes import HTTP_202_ACCEPTED
+from msgspec import UNSET
+from sqlalchemy import Connection
 
 from twin_api.auth import requires
 from twin_api.limits import ITEMS_PER_PAGE
-from twin_api.schemas import ERRORS, NOT_FOUND, ItemList, ItemView, RunView, SourceList, SourceView
+from twin_api.schemas import ERRORS, NOT_FOUND, CollectRequestView, ItemList, ItemView, RunView, ScheduleView, SourceChange, SourceList, SourceView
 from twin_api.services import Services
 from twin_core.collect.standing import standings
 from twin_core.errors import InvalidInput, NotFound
-from twin_core.records import Outcome
-from twin_core.store import ledger
+from twin_core.records import Outcome, Source
+from twin_core.store import authors, collect_requests, ledger
 from twin_core.store.authors import source_by_id
 from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
@@ -58,6 +62,38 @@ class SourcesController(Controller):
         return await asyncio.to_thread(
             _items, services.database, holder.author_id, source_id, outcome or [], limit=limit, cursor=cursor
         )
+
+
+class SourceChangesController(Controller):
+    """When the sources of the key's author are collected."""
+
+    path = "/v1/sources/{source_id:uuid}"
+    tags = ("sources",)
+    guards = (requires("write"),)
+
+    @patch("/", summary="Change when a source is collected", responses=ERRORS | NOT_FOUND)
+    async def change(self, source_id: UUID, data: SourceChange, holder: KeyHolder, services: Services) -> ScheduleView:
+        """Its schedule, and whether it is paused. What is left out stays as it is; `schedule: null` takes it off."""
+        return await asyncio.to_thread(_change, services.database, holder.author_id, source_id, data)
+
+    @post(
+        "/collect",
+        status_code=HTTP_202_ACCEPTED,
+        summary="Ask that a source be collected now",
+        responses=ERRORS | NOT_FOUND,
+    )
+    async def collect(self, source_id: UUID, holder: KeyHolder, services: Services) -> Response[CollectRequestView]:
+        """Also one that is paused or has no schedule. The request says when it is fulfilled, and by which run."""
+        found = await asyncio.to_thread(_collect, services.database, holder.author_id, source_id)
+        where = f"/v1/sources/{source_id}/collect/{found.id}"
+        return Response(found, status_code=HTTP_202_ACCEPTED, headers={"Location": where})
+
+    @get("/collect/{request_id:uuid}", summary="State of a request to collect", responses=ERRORS | NOT_FOUND)
+    async def collecting(
+        self, source_id: UUID, request_id: UUID, holder: KeyHolder, services: Services
+    ) -> CollectRequestView:
+        """`done` when a collection that began after the request has ended."""
+        return await asyncio.to_thread(_collecting, services.database, holder.author_id, source_id, request_id)
 
 
 class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -114,3 +150,35 @@ def _read(cursor: str) -> _Cursor:
         raise InvalidInput(
             "This `cursor` is none of ours. Take `next_cursor` as it came, or start without one."
         ) from error
+
+
+def _change(database: Database, author_id: UUID, source_id: UUID, data: SourceChange) -> ScheduleView:
+    if data.schedule is UNSET and data.paused is UNSET:
+        raise InvalidInput("Nothing to change: send `schedule`, `paused` or both.")
+    with database.as_author(author_id) as conn:
+        source = _own(conn, author_id, source_id)
+        if data.schedule is not UNSET:
+            source = authors.set_schedule(conn, source_id, data.schedule, datetime.now(UTC))
+        if data.paused is not UNSET:
+            source = authors.pause_source(conn, source_id, paused=data.paused)
+    return ScheduleView.of(source)
+
+
+def _collect(database: Database, author_id: UUID, source_id: UUID) -> CollectRequestView:
+    with database.as_author(author_id) as conn:
+        _own(conn, author_id, source_id)
+        return CollectRequestView.of(
+            collect_requests.request_collection(conn, author_id=author_id, source_id=source_id)
+        )
+
+
+def _collecting(database: Database, author_id: UUID, source_id: UUID, request_id: UUID) -> CollectRequestView:
+    with database.as_author(author_id) as conn:
+        return CollectRequestView.of(collect_requests.collect_request(conn, author_id, source_id, request_id))
+
+
+def _own(conn: Connection, author_id: UUID, source_id: UUID) -> Source:
+    source = authors.source_by_id(conn, source_id)
+    if source.author_id != author_id:  # row-level security sees to it already
+        raise NotFound(f"There is no source {source_id} of this key's author.")
+    return source

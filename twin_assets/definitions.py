@@ -11,9 +11,10 @@ import dagster as dg
 from twin_assets.checks import feature_checks
 from twin_assets.defs import collect, features
 from twin_assets.defs.external import external_assets
+from twin_assets.defs.forgetting import forget
 from twin_assets.jobs import refresh
 from twin_assets.resources import Twin
-from twin_assets.sensors import automation, due_sources, failure_alert
+from twin_assets.sensors import automation, due_sources, failure_alert, forget_requests
 from twin_core.settings import settings
 
 
@@ -29,8 +30,8 @@ def definitions(**resource_overrides: object) -> dg.Definitions:
             *external_assets(settings()),
         ],
         asset_checks=feature_checks,
-        jobs=[refresh],
-        sensors=[due_sources, automation, failure_alert],
+        jobs=[refresh, forget],
+        sensors=[due_sources, forget_requests, automation, failure_alert],
         resources={"twin": Twin(), **resource_overrides},
         # Also for the runs of the automation and of a click in the UI: a process per step costs ten times the work.
         executor=dg.in_process_executor,

@@ -9,19 +9,24 @@ Annotations are evaluated: Dagster does not understand the ones that `from __fut
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import dagster as dg
 
 from twin_assets import alerts
 from twin_assets.defs.collect import Collection
-from twin_assets.jobs import REFRESH, refresh
+from twin_assets.defs.forgetting import FORGET, forget
+from twin_assets.jobs import refresh
 from twin_assets.partitions import AUTHORS, authors
 from twin_assets.resources import Twin
 from twin_core.records import Source
 from twin_core.store import authors as store
+from twin_core.store import collect_requests, purging
 
 DUE_KEY = "twin/due"
-"""Run tag: which sources at which due time the run was asked for."""
+"""Run tag: which sources at which due time, or on which request, the run was asked for."""
+FORGET_KEY = "twin/forget"
+"""Run tag: which requests to forget."""
 INTERVAL_SECONDS = 30
 RETRY_AFTER = timedelta(minutes=10)
 """Pause before a due time is asked for again when its run ended before it collected; it doubles each time."""
@@ -40,7 +45,8 @@ _ACTIVE = [
     job=refresh,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for a refresh of each author who has a source whose time has come, by the source's own cron.",
+    description="Asks for a refresh of each author who has a source whose time has come, by the source's own cron, or "
+    "that somebody asked for through the API.",
 )
 def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
     """One run per author with due sources, none while one is active for that author.
@@ -53,13 +59,18 @@ def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorRes
     with twin.database.transaction() as conn:
         slugs = {author.id: author.slug for author in store.list_authors(conn)}
         due: dict[str, list[Source]] = {}
-        for source in store.due_sources(conn, now):
+        wanted = collect_requests.open_collections(conn)
+        sources = {source.id: source for source in store.due_sources(conn, now)}
+        sources |= {source_id: store.source_by_id(conn, source_id) for source_id in wanted}
+        for source in sources.values():
             due.setdefault(slugs[source.author_id], []).append(source)
     there = set(context.instance.get_dynamic_partitions(AUTHORS))
     missing = sorted(set(slugs.values()) - there)
     requests, waiting = [], []
-    for slug, sources in due.items():
-        request = _request(context.instance, slug, sources, now)
+    for slug, its in due.items():
+        config = dg.RunConfig(ops={"raw_documents": Collection(source_ids=[str(source.id) for source in its])})
+        key = _key([_stated(source, wanted.get(source.id), now) for source in its])
+        request = _request(context.instance, refresh.name, slug, (DUE_KEY, key), now=now, config=config)
         if request is None:
             waiting.append(slug)
         else:
@@ -71,29 +82,68 @@ def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorRes
     )
 
 
-def _request(instance: dg.DagsterInstance, slug: str, sources: Sequence[Source], now: datetime) -> dg.RunRequest | None:
+@dg.sensor(
+    job=forget,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has requests to forget carried out: those that the API wrote, and those that were interrupted.",
+)
+def forget_requests(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
+    """One run per author with open requests, none while one is active. One that failed is tried again after a pause."""
+    with twin.database.transaction() as conn:
+        slugs = {author.id: author.slug for author in store.list_authors(conn)}
+        asked = purging.authors_with_requests(conn)
+    missing = sorted({slugs[author_id] for author_id in asked} - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    requests, waiting = [], []
+    for author_id, its in asked.items():
+        key = _key([str(request_id) for request_id in its])
+        request = _request(context.instance, FORGET, slugs[author_id], (FORGET_KEY, key), now=twin.now())
+        if request is None:
+            waiting.append(slugs[author_id])
+        else:
+            requests.append(request)
+    reason = f"Asked, but a run is active or was tried a moment ago: {', '.join(waiting)}." if waiting else None
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        skip_reason=None if requests else dg.SkipReason(reason or "Nothing is to be forgotten."),
+    )
+
+
+def _request(
+    instance: dg.DagsterInstance,
+    job: str,
+    slug: str,
+    tag: tuple[str, str],
+    *,
+    now: datetime,
+    config: dg.RunConfig | None = None,
+) -> dg.RunRequest | None:
     """The run for one author, or None while one is active or the pause after a failed attempt lasts."""
     partition = {"dagster/partition": slug}
-    if instance.get_run_records(dg.RunsFilter(job_name=REFRESH, tags=partition, statuses=_ACTIVE), limit=1):
+    if instance.get_run_records(dg.RunsFilter(job_name=job, tags=partition, statuses=_ACTIVE), limit=1):
         return None
-    key = _key(sources)
-    tried = instance.get_run_records(dg.RunsFilter(job_name=REFRESH, tags={DUE_KEY: key}))
+    name, key = tag
+    tried = instance.get_run_records(dg.RunsFilter(job_name=job, tags={name: key}))
     if tried:
         last = max(record.update_timestamp for record in tried)
         pause = min(RETRY_AFTER * 2 ** (len(tried) - 1), LONGEST_PAUSE)
         if now < last + pause:
             return None
     return dg.RunRequest(
-        run_key=f"{key}-{len(tried)}" if tried else key,
-        partition_key=slug,
-        run_config=dg.RunConfig(ops={"raw_documents": Collection(source_ids=[str(source.id) for source in sources])}),
-        tags={DUE_KEY: key},
+        run_key=f"{key}-{len(tried)}" if tried else key, partition_key=slug, run_config=config, tags={name: key}
     )
 
 
-def _key(sources: Sequence[Source]) -> str:
-    stated = sorted(f"{source.id}@{source.next_run_at:%Y-%m-%dT%H:%M:%S%z}" for source in sources)
-    return hashlib.sha256("\n".join(stated).encode()).hexdigest()[:32]
+def _stated(source: Source, request_id: UUID | None, now: datetime) -> str:
+    """What makes a due time, or a request to collect, another one than the last: a run is asked for once for each."""
+    due = source.next_run_at is not None and source.next_run_at <= now and not source.paused
+    at = f"{source.next_run_at:%Y-%m-%dT%H:%M:%S%z}" if due else ""
+    return f"{source.id}@{at}" + (f"+{request_id}" if request_id is not None else "")
+
+
+def _key(stated: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(stated)).encode()).hexdigest()[:32]
 
 
 def _why_nothing(waiting: Sequence[str]) -> dg.SkipReason:

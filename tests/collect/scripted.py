@@ -67,12 +67,20 @@ class Scripted:
 class Desk:
     """One author's sources, and what is stored of them."""
 
-    def __init__(self, database: Database, settings: Settings, warehouse: Warehouse | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        warehouse: Warehouse | None = None,
+        *,
+        slug: str = "jane",
+        name: str = "Jane Doe",
+    ) -> None:
         self.database, self.settings = database, settings
         self.warehouse = warehouse or PostgresWarehouse(database)
         self.collector = Scripted()
         with database.transaction() as conn:
-            self.author: Author = authors.add_author(conn, slug="jane", name="Jane Doe")
+            self.author: Author = authors.add_author(conn, slug=slug, name=name)
         self.source = self.add_source("/notes")
 
     def add_source(self, locator: str) -> Source:

@@ -50,6 +50,16 @@ def add_author(conn: Connection, *, slug: str, name: str, language: str = "en") 
     return stored
 
 
+def change_author(conn: Connection, author_id: UUID, *, name: str, language: str) -> Author:
+    """Give an author another name or language. Raises InvalidInput as `add_author` does."""
+    if not name.strip():
+        raise InvalidInput("An author needs a name: the one that readers know.")
+    if not _LANGUAGE.fullmatch(language):
+        raise InvalidInput(f"`{language}` is no ISO 639-1 language code. Use two letters, as in `en` or `de`.")
+    conn.execute(update(authors).where(authors.c.id == author_id).values(name=name.strip(), language=language))
+    return author_by_id(conn, author_id)
+
+
 def author_by_slug(conn: Connection, slug: str) -> Author:
     """The author with this slug. Raises NotFound, naming the slugs there are."""
     row = conn.execute(select(authors).where(authors.c.slug == slug)).mappings().one_or_none()
@@ -131,6 +141,32 @@ def source_by_id(conn: Connection, source_id: UUID) -> Source:
 def pause_source(conn: Connection, source_id: UUID, *, paused: bool) -> Source:
     """Stop a source from falling due, or let it again; by hand it can be collected either way."""
     conn.execute(update(sources).where(sources.c.id == source_id).values(paused=paused))
+    return source_by_id(conn, source_id)
+
+
+def set_schedule(conn: Connection, source_id: UUID, schedule: str | None, now: datetime) -> Source:
+    """Give a source another cron expression, or none. It is due when the new one says so next, not at once.
+
+    Raises InvalidInput for what is no cron expression.
+    """
+    due = None if schedule is None else next_run(schedule, now)
+    conn.execute(update(sources).where(sources.c.id == source_id).values(schedule=schedule, next_run_at=due))
+    return source_by_id(conn, source_id)
+
+
+def set_options(conn: Connection, source_id: UUID, options: Mapping[str, str | list[str]]) -> Source:
+    """Give a source these options in the place of those it has. Whether they fit its platform is for the caller to ask."""
+    conn.execute(update(sources).where(sources.c.id == source_id).values(options=dict(options)))
+    return source_by_id(conn, source_id)
+
+
+def set_consent(conn: Connection, source_id: UUID, consent: Consent) -> Source:
+    """Record who claims a source now, and on what proof."""
+    conn.execute(
+        update(sources)
+        .where(sources.c.id == source_id)
+        .values(consent_claimed_by=consent.claimed_by, consent_proof=consent.proof, consent_at=consent.claimed_at)
+    )
     return source_by_id(conn, source_id)
 
 

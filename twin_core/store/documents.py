@@ -41,6 +41,11 @@ class DocumentRow:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def listed_at(self) -> datetime:
+        """By what lists are ordered: when it was written, or first collected where that is not known."""
+        return self.written_at or self.created_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocationRow:
@@ -123,6 +128,46 @@ def list_documents(
             "state": state,
             "limit": limit,
             "offset": offset,
+        },
+    )
+
+
+def page_of_documents(
+    conn: Connection,
+    author_id: UUID,
+    *,
+    category: Category | None = None,
+    source_id: UUID | None = None,
+    state: str = "live",
+    containing: str | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int = 50,
+) -> list[DocumentRow]:
+    """As `list_documents`, from the one after `after` (its `listed_at` and id): a page never repeats or misses one that is
+    there throughout. `containing` narrows to those whose title, address or item name has these words.
+    """
+    return _rows(
+        conn,
+        """
+        d.author_id = :author AND d.state = :state AND (CAST(:category AS text) IS NULL OR d.category = :category)
+        AND (CAST(:source AS uuid) IS NULL OR EXISTS (SELECT FROM warehouse.document_locations s
+             WHERE s.document_id = d.id AND s.source_id = :source))
+        AND (CAST(:words AS text) IS NULL OR strpos(lower(c.title), lower(:words)) > 0
+             OR EXISTS (SELECT FROM warehouse.document_locations w WHERE w.document_id = d.id
+                        AND strpos(lower(w.location || ' ' || w.native_id), lower(:words)) > 0))
+        AND (CAST(:at AS timestamptz) IS NULL OR coalesce(c.written_at, d.created_at) < :at
+             OR (coalesce(c.written_at, d.created_at) = :at AND d.id > CAST(:id AS uuid)))
+        ORDER BY coalesce(c.written_at, d.created_at) DESC, d.id LIMIT :limit
+        """,
+        {
+            "author": author_id,
+            "category": None if category is None else category.value,
+            "source": source_id,
+            "state": state,
+            "words": containing,
+            "at": None if after is None else after[0],
+            "id": None if after is None else after[1],
+            "limit": limit,
         },
     )
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from twin_core.records import Outcome
+from twin_core.store import collect_requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,11 @@ def write_items(
 
 
 def finish_run(conn: Connection, run_id: UUID, *, own_count: int | None, seconds: float, error: str | None) -> Run:
-    """Close a run with the counts of its items; without an error, note the source's success."""
+    """Close a run with the counts of its items; without an error, note the source's success.
+
+    Who had asked for the collection is told by their request, which is fulfilled either way.
+    """
+    collect_requests.fulfil(conn, run_id)
     conn.execute(
         text(
             f"""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, text
 
@@ -229,6 +229,23 @@ def every_document(conn: Connection, author_id: UUID) -> list[UUID]:
     return list(rows.scalars())
 
 
+def ask_to_forget(conn: Connection, *, author_id: UUID, document_id: UUID) -> UUID:
+    """Record a request, for another process to carry out, and return its id; while one of it is open, that one's."""
+    there = conn.execute(
+        text("""
+            SELECT id FROM warehouse.forget_requests
+             WHERE author_id = :author AND state = 'requested' AND document_ids @> ARRAY[CAST(:id AS uuid)]
+             ORDER BY requested_at LIMIT 1
+        """),
+        {"author": author_id, "id": document_id},
+    ).scalar_one_or_none()
+    if there is not None:
+        return UUID(str(there))
+    request_id = uuid4()
+    request_forgetting(conn, request_id=request_id, author_id=author_id, document_ids=[document_id])
+    return request_id
+
+
 def request_forgetting(conn: Connection, *, request_id: UUID, author_id: UUID, document_ids: Sequence[UUID]) -> None:
     """Record that these documents are to be forgotten."""
     conn.execute(
@@ -325,17 +342,16 @@ def request_state(conn: Connection, author_id: UUID, request_id: UUID) -> Reques
     return RequestState(**row)
 
 
-def authors_with_requests(conn: Connection) -> dict[UUID, list[tuple[UUID, int]]]:
-    """Author id -> (request, attempts so far) of every request that is not done, oldest first."""
+def authors_with_requests(conn: Connection) -> dict[UUID, list[UUID]]:
+    """Author id -> their requests that are not done, oldest first."""
     rows = conn.execute(
         text("""
-            SELECT author_id, id, attempts FROM warehouse.forget_requests WHERE state = 'requested'
-             ORDER BY requested_at, id
+            SELECT author_id, id FROM warehouse.forget_requests WHERE state = 'requested' ORDER BY requested_at, id
         """)
     )
-    found: dict[UUID, list[tuple[UUID, int]]] = {}
+    found: dict[UUID, list[UUID]] = {}
     for row in rows:
-        found.setdefault(row.author_id, []).append((row.id, row.attempts))
+        found.setdefault(row.author_id, []).append(row.id)
     return found
 
 

@@ -24,9 +24,9 @@ from twin_core.collect.alarms import AlarmKind
 from twin_core.collect.standing import Standing
 from twin_core.records import Category, Passage, SearchFilters, Source
 from twin_core.records import Outcome as ItemOutcome
-from twin_core.store.ledger import LedgerItem, Run
 from twin_core.store.collect_requests import CollectRequest
 from twin_core.store.documents import DocumentRow, Lineage
+from twin_core.store.ledger import LedgerItem, Run
 from twin_core.store.purging import RequestState
 from twin_core.writing.citations import Citation
 

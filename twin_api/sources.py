@@ -21,7 +21,18 @@ from sqlalchemy import Connection
 
 from twin_api.auth import requires
 from twin_api.limits import ITEMS_PER_PAGE
-from twin_api.schemas import ERRORS, NOT_FOUND, CollectRequestView, ItemList, ItemView, RunView, ScheduleView, SourceChange, SourceList, SourceView
+from twin_api.schemas import (
+    ERRORS,
+    NOT_FOUND,
+    CollectRequestView,
+    ItemList,
+    ItemView,
+    RunView,
+    ScheduleView,
+    SourceChange,
+    SourceList,
+    SourceView,
+)
 from twin_api.services import Services
 from twin_core.collect.standing import standings
 from twin_core.errors import InvalidInput, NotFound

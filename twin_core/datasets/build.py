@@ -32,6 +32,7 @@ from twin_core.store import datasets as store
 from twin_core.store import versions as stages
 from twin_core.store.database import Database
 from twin_core.store.datasets import Material
+from twin_core.store.files import file_store
 
 BUILD_VERSION = "1"
 """Raise it when the same passages give another set for a reason that no other version says."""
@@ -102,7 +103,14 @@ def build_instruct(
         # A model that fell silent leaves passages to ask about: the next build must not take this one for finished.
         candidate = replace(candidate, input_hash=input_hash if not asked.unanswered or not at_hand else "unfinished")
         built = publish(
-            database, author, candidate, validate=validate, allow_shrink=allow_shrink, keep=_keep(author, settings)
+            database,
+            author,
+            candidate,
+            validate=validate,
+            allow_shrink=allow_shrink,
+            keep=_keep(author, settings),
+            files=file_store(settings),
+            blocks=settings.ethics_blocks,
         )
     return replace(built, counts=counts, trouble=asked.trouble, seconds=time.perf_counter() - started)
 

@@ -16,13 +16,18 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from twin_core import identity
+from twin_core.datasets.ethics import EthicsReport, blocked, ethics_report
 from twin_core.datasets.measures import Validate, Verdict, measure
 from twin_core.errors import InvalidInput, ValidationFailed
 from twin_core.records import Author, Example, ExampleKind, Split
 from twin_core.store import datasets as store
 from twin_core.store.database import Database
 from twin_core.store.datasets import Drop, Member, Origin, Version
+from twin_core.store.filed import file_text
+from twin_core.store.files import FileStore
 
+ETHICS_REPORT = "ethics_report"
+"""The kind under which the report on a version is filed."""
 SHRUNK = 0.8
 """Share of the current version below which a new one is more likely a fault than a decision."""
 
@@ -56,6 +61,10 @@ class Built:
     drops: Mapping[str, int] = field(default_factory=dict)
     """Reason -> passages."""
     verdict: Verdict | None = None
+    ethics: Mapping[str, int] = field(default_factory=dict)
+    """What the ethics report counts; of a new version."""
+    ethics_key: str | None = None
+    """The report's file."""
     trouble: str | None = None
     """Why the language model was not asked to the end."""
     seconds: float = 0.0
@@ -74,11 +83,14 @@ def publish(
     validate: Validate,
     allow_shrink: bool,
     keep: Sequence[str],
+    files: FileStore,
+    blocks: Mapping[str, int],
 ) -> Built:
-    """Measure, validate and publish a set, unless it is the current version already.
+    """Measure, validate, report on and publish a set, unless it is the current version already.
 
     Raises InvalidInput when one side is empty, and ValidationFailed when the set is below 80 % of the current one
-    without `allow_shrink`, or when `validate` says no. Nothing is stored then.
+    without `allow_shrink`, when `validate` says no, or when the ethics report counts more than `blocks` allows.
+    Nothing is stored then but that report, which says what to look at.
     """
     started = time.perf_counter()
     drops = _by_reason(candidate.drops)
@@ -106,6 +118,7 @@ def publish(
     if not verdict.passed:
         failed = [f"{rule} ({found})" for rule, holds, found in verdict.findings if not holds]
         raise NotValid(f"Nothing was published, because the set does not pass: {'; '.join(failed)}.", verdict)
+    ethics, ethics_key = _reported(database, author, candidate, version_id, files=files, blocks=blocks)
     with database.transaction() as conn:
         store.add_examples(conn, candidate.examples)
         store.publish_version(
@@ -114,13 +127,69 @@ def publish(
             author_id=author.id,
             kind=candidate.kind,
             input_hash=candidate.input_hash,
-            manifest=manifest(author, candidate, parent=current.id if current else None),
+            manifest={
+                **manifest(author, candidate, parent=current.id if current else None),
+                "ethics": dict(ethics.counts),
+            },
             members=members,
             origins=candidate.origins,
             drops=candidate.drops,
         )
         version = store.resolve_version(conn, author.id, version_id)
-    return Built(version=version, new=True, drops=drops, verdict=verdict, seconds=time.perf_counter() - started)
+    return Built(
+        version=version,
+        new=True,
+        drops=drops,
+        verdict=verdict,
+        ethics=ethics.counts,
+        ethics_key=ethics_key,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _reported(
+    database: Database,
+    author: Author,
+    candidate: Candidate,
+    version_id: str,
+    *,
+    files: FileStore,
+    blocks: Mapping[str, int],
+) -> tuple[EthicsReport, str]:
+    """The ethics report on a set and its file, made before anything is published: a set is not there without it."""
+    import polars as pl
+
+    with database.transaction() as conn:
+        placed = store.placed(conn, author.id, {one.revision_id for one in candidate.examples})
+    rows = [
+        {
+            "document_id": str(one.document_id),
+            "category": one.category.value,
+            "language": one.language,
+            "completion": one.answer,
+            **placed.get(one.revision_id, {}),
+        }
+        for one in sorted(candidate.examples, key=lambda one: one.id)
+    ]
+    title = f"{candidate.kind.value.title()} dataset {version_id[:12]} of {author.name}"
+    report = ethics_report(pl.DataFrame(rows), title=title, author=author.name)
+    key = file_text(
+        database,
+        files,
+        author.id,
+        report.html.encode(),
+        ending="html",
+        kind=ETHICS_REPORT,
+        document_ids=[UUID(document) for document in report.document_ids],
+        version_id=version_id,
+    )
+    objections = blocked(report.counts, blocks)
+    if objections:
+        raise ValidationFailed(
+            f"Nothing was published: {'; '.join(objections)}. Read {files.address(key)}; then forget what should not be "
+            f"learnt, or raise the limit if the words are meant as they stand."
+        )
+    return report, key
 
 
 class NotValid(ValidationFailed):

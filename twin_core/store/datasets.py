@@ -6,7 +6,7 @@ What makes an example and what keeps it out is in `datasets/`; how a document's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -120,6 +120,18 @@ def _document(row: RowMapping) -> CleanedDocument:
         "written_at", "metadata",
     )  # fmt: skip
     return CleanedDocument(category=Category(row["category"]), **{name: row[name] for name in names})
+
+
+def placed(conn: Connection, author_id: UUID, revision_ids: Collection[UUID]) -> dict[UUID, dict[str, str]]:
+    """Revision id -> title and location of its cleaned document."""
+    rows = conn.execute(
+        text("""
+            SELECT revision_id, title, location FROM features.cleaned_documents
+            WHERE author_id = :author AND revision_id = ANY(CAST(:ids AS uuid[]))
+        """),
+        {"author": author_id, "ids": list(revision_ids)},
+    )
+    return {row.revision_id: {"title": row.title, "location": row.location} for row in rows}
 
 
 def indexed_texts(conn: Connection, author_id: UUID) -> tuple[int, int]:

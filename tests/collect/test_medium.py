@@ -63,7 +63,7 @@ def test_a_piece_comes_whole_with_its_id_its_address_and_its_dates(site: Site, m
     assert (found.title, found.category, found.body) == ("How tides are told", Category.ARTICLE, TIDES.encode())
     assert found.written_at == datetime(2024, 3, 5, 10, tzinfo=UTC)
     assert found.modified_at == datetime(2024, 3, 6, 11, tzinfo=UTC)
-    assert found.metadata == {"charset": "utf-8", "tags": ["sea", "maps"]}
+    assert found.metadata == {"tags": ["sea", "maps"]}
     assert listed(items) is None, "ten entries say nothing about what is not among them"
 
 

@@ -98,7 +98,7 @@ def test_a_piece_has_its_id_its_address_its_text_and_what_is_stated_of_it(
     assert (found.title, found.category) == ("Letter 5", Category.ARTICLE)
     assert b"Subscribe" not in found.body
     assert b"The end." in found.body
-    assert found.metadata == {"charset": "utf-8", "subtitle": "From the quay", "type": "newsletter", "tags": ["sea"]}
+    assert found.metadata == {"subtitle": "From the quay", "type": "newsletter", "tags": ["sea"]}
 
 
 def test_the_second_run_asks_for_no_piece_that_the_archive_says_is_the_same(

@@ -35,7 +35,7 @@ def test_a_second_refresh_does_nothing_and_says_so(story: Story, tmp_path: Path)
     assert [
         one.check_name for one in checks if one.metadata.get("evaluated_now") and one.metadata["evaluated_now"].value
     ] == []
-    assert len(checks) == 8
+    assert len(checks) == 11
 
 
 def test_an_edited_file_is_the_only_one_redone(story: Story, tmp_path: Path) -> None:

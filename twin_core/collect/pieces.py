@@ -1,7 +1,8 @@
-"""From what an export states of one piece of writing to the item that goes into the warehouse.
+"""From what an export or an interface states of one piece of writing to the item that goes into the warehouse.
 
-Shared by the formats of `exports/`. Here the rules are the same for all of them: text that is empty is skipped, text
-that cannot be read fails alone, times become UTC, hashes are of the text as the cleaner will see it.
+Shared by the formats of `exports/` and by the platforms that give the same pieces live, so that a piece has one form.
+The rules are the same for all of them: text that is empty is skipped, text that cannot be read fails alone, times
+become UTC, hashes are of the text as the cleaner will see it.
 """
 
 from __future__ import annotations

@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from twin_core.identity import normalise
 
 _HTML_TAG = re.compile(r"<html[^>]*?\blang\s*=\s*[\"']?\s*([A-Za-z]{2,3})", re.IGNORECASE)
-_PAGE = re.compile(r"<(?:html|body|head)\b", re.IGNORECASE)
-_PIECE = re.compile(r"<(?:p|div|h[1-6]|[uo]l|blockquote|section|article|pre|br)\b[^>]*>", re.IGNORECASE)
 _META_TIME = re.compile(
     r"""<meta[^>]+(?:property|name|itemprop)\s*=\s*["']?(?:article:published_time|datePublished|dc\.date(?:\.issued)?)["']?"""
     r"""[^>]*?\bcontent\s*=\s*["']([^"']{8,40})["']""",
@@ -53,9 +51,7 @@ def main_text(html: str, url: str | None) -> Extracted:
     """Title, main text as Markdown, date and language of a page; navigation, comments, links and images left out.
 
     `written_at` comes from what the page states (meta, JSON-LD, `<time>`), never from a guess over its text; a date
-    without a time is midnight UTC. Never raises on broken HTML: what cannot be read gives an empty `markdown`. A piece
-    of HTML without `<body>`, as feeds and interfaces give it, has nothing around it: too short for the extractor to
-    see an article in, it is taken as it is.
+    without a time is midnight UTC. Never raises on broken HTML: what cannot be read gives an empty `markdown`.
     """
     from trafilatura.core import bare_extraction
 
@@ -75,7 +71,7 @@ def main_text(html: str, url: str | None) -> Extracted:
     if found is None or isinstance(found, dict):
         return Extracted(
             title=_plain_title(html),
-            markdown=_piece(html),
+            markdown="",
             written_at=_written_at(html, None),
             language=language.group(1).lower() if language else None,
         )
@@ -86,18 +82,13 @@ def main_text(html: str, url: str | None) -> Extracted:
         "canonical": found.url,
         "tags": list(found.tags or ()),
     }
-    markdown = _BLANK_LINES.sub("\n\n", (found.text or "").strip())
     return Extracted(
         title=(found.title or "").strip() or _plain_title(html),
-        markdown=markdown or _piece(html),
+        markdown=_BLANK_LINES.sub("\n\n", (found.text or "").strip()),
         written_at=_written_at(html, found.date),
         language=language.group(1).lower() if language else None,
         metadata={key: value for key, value in stated.items() if value},
     )
-
-
-def _piece(html: str) -> str:
-    return plain_text(html) if _PIECE.search(html) and not _PAGE.search(html) else ""
 
 
 def plain_text(html: str) -> str:

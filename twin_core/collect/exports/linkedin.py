@@ -19,6 +19,7 @@ from twin_core.collect.pieces import address, html_piece, inner_html, soup_of, t
 from twin_core.collect.registry import Options
 from twin_core.collect.stated import day_in_name, moment, short
 from twin_core.collect.streams import Row, rows
+from twin_core.collect.urls import linkedin_urn
 from twin_core.errors import InvalidInput
 from twin_core.records import Category, Failed, Item, Skipped
 from twin_core.settings import Settings
@@ -36,7 +37,6 @@ _COLUMNS = {
     "comment": ("Date", "Link", "Message"),
     "repost": ("Date", "Link"),
 }
-_URN = re.compile(r"urn:li:\w+:\(?[^?&/\s]+")
 _WRAPPED_BREAK = re.compile(r'"\r?\n"')
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?")
 
@@ -135,10 +135,8 @@ def _row(row: Row, kind: str, where: str) -> Item:
 
 def _urn(link: str, kind: str) -> str | None:
     """The item's URN; a comment's link names the post first and the comment after it."""
-    found = _URN.findall(link)
-    if kind == "comment":
-        found = [urn for urn in found if urn.startswith("urn:li:comment")]
-    return found[-1].rstrip("/") if found else None
+    urn = linkedin_urn(link)
+    return None if urn is None or (kind == "comment" and not urn.startswith("urn:li:comment")) else urn
 
 
 def _article(archive: Archive, name: str) -> Item:

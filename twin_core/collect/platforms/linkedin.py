@@ -26,7 +26,7 @@ from twin_core.collect.urls import linkedin_urn
 from twin_core.errors import InvalidInput, SourceUnavailable
 from twin_core.records import Category, Found, Gone, Item, Known, Listed, Skipped, Source, Unchanged
 from twin_core.settings import Settings
-from twin_core.text.html import main_text
+from twin_core.text.html import FRAGMENT, fragment_markdown
 
 # Raise when the same record would be read differently: the snapshot is then read again.
 _READ_AS = "1"
@@ -229,7 +229,7 @@ class _Member:
 
     def _item(self, written: _Written, read_to: datetime) -> Found | Unchanged | Skipped:
         name, location = written.name, written.location
-        text = main_text(written.text, location).markdown if written.is_html else written.text
+        text = fragment_markdown(written.text) if written.is_html else written.text
         if is_bare(text) and written.category is Category.POST:
             return Skipped(native_id=name, location=location, reason="a bare reshare: no words of one's own")
         if is_bare(text):
@@ -243,7 +243,7 @@ class _Member:
             native_id=name,
             location=location,
             category=self.rules.category or written.category,
-            media_type="text/html" if written.is_html else "text/plain",
+            media_type=FRAGMENT if written.is_html else "text/plain",
             body=written.text.encode("utf-8", "replace"),
             content_hash=content_hash,
             title=written.title,

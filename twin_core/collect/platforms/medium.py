@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from twin_core import identity
 from twin_core.collect.addresses import host_and_port
 from twin_core.collect.answers import require
 from twin_core.collect.guarded import GuardedClient, Response
 from twin_core.collect.listings import Entry, read_feed
+from twin_core.collect.pieces import html_piece
 from twin_core.collect.polite import PoliteClient
-from twin_core.collect.reading import is_bare
 from twin_core.collect.registry import Options
 from twin_core.collect.rules import read_rules
-from twin_core.collect.stated import short
 from twin_core.errors import InvalidInput, SourceUnavailable
 from twin_core.records import Category, Found, Item, Known, Skipped, Source, Unchanged
 from twin_core.settings import Settings
-from twin_core.text.html import main_text
+from twin_core.text.html import plain_text
 
 # Raise when the same entry would be read differently.
 _READ_AS = "1"
@@ -123,35 +122,33 @@ def _item(
     found = _POST_ID.search(entry.guid or "") or _POST_ID.search(address)
     name = found.group(1) if found else address
     html, cut = _content(entry)
-    read = main_text(html, address)
-    if is_bare(read.markdown):
-        return Skipped(native_id=name, location=address, reason="empty: the feed holds no text of it", empty=True)
-    content_hash = identity.content_hash(read.markdown)
-    before = known.get(name)
-    # A piece that was read whole and is for members now: what is stored says more.
-    lost = before is not None and cut and before.validators.get("cut") == "no"
-    if before is not None and (lost or before.content_hash == content_hash):
-        return Unchanged(native_id=name, validators={**validators, "cut": "yes" if cut and not lost else "no"})
-    metadata: dict[str, object] = {"charset": "utf-8"}
+    metadata: dict[str, object] = {}
     if entry.tags:
         metadata["tags"] = list(entry.tags)
     if cut:
         metadata["cut_short"] = "member-only: the feed gives its beginning, the export the whole"
-    return Found(
-        native_id=name,
-        location=address,
-        category=stated or _category(entry, html, read.markdown),
-        media_type="text/html",
-        body=html.encode("utf-8"),
-        content_hash=content_hash,
-        title=entry.title or short(read.title),
+    category = stated or _category(entry, html)
+    piece = html_piece(
+        name,
+        address,
+        html,
+        category=category,
+        title=entry.title if category is Category.ARTICLE else None,
         written_at=entry.written_at,
         modified_at=entry.modified_at,
         canonical_url=address,
         platform_id=f"medium:{name}" if found else None,
         metadata=metadata,
-        validators={**validators, "cut": "yes" if cut else "no"},
     )
+    if isinstance(piece, Skipped):
+        return piece
+    before = known.get(name)
+    # A piece that was read whole and is for members now: what is stored says more.
+    lost = before is not None and cut and before.validators.get("cut") == "no"
+    own = {**validators, "cut": "yes" if cut and not lost else "no"}
+    if before is not None and (lost or before.content_hash == piece.content_hash):
+        return Unchanged(native_id=name, validators=own)
+    return replace(piece, validators=own)
 
 
 def _content(entry: Entry) -> tuple[str, bool]:
@@ -163,8 +160,8 @@ def _content(entry: Entry) -> tuple[str, bool]:
     return f"<p>{snippet.group(1)}</p>" if snippet else "", True
 
 
-def _category(entry: Entry, html: str, text: str) -> Category:
-    words = text.split()
+def _category(entry: Entry, html: str) -> Category:
+    words = plain_text(html).split()
     title = (entry.title or "").rstrip("…. ").split()
     headed = re.match(r"\s*<h[1-6]", html) is not None
     is_comment = (

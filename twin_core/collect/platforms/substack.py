@@ -20,15 +20,14 @@ from twin_core.collect.addresses import addresses_of, host_and_port
 from twin_core.collect.answers import read_json, records_in, require
 from twin_core.collect.guarded import FetchFailed, GuardedClient
 from twin_core.collect.listings import Entry, read_feed
+from twin_core.collect.pieces import html_piece, inner_html, soup_of
 from twin_core.collect.polite import PoliteClient, RobotsForbid
-from twin_core.collect.reading import is_bare
 from twin_core.collect.registry import Options
 from twin_core.collect.rules import Rules, read_rules, values
 from twin_core.collect.stated import moment, short, texts
 from twin_core.errors import InvalidInput, SourceUnavailable
-from twin_core.records import Category, Failed, Found, Item, Known, Listed, Skipped, Source, Unchanged
+from twin_core.records import Category, Failed, Item, Known, Listed, Skipped, Source, Unchanged
 from twin_core.settings import Settings
-from twin_core.text.html import main_text
 
 # Raise when the same piece would be read differently: every one is then fetched once more.
 _READ_AS = "1"
@@ -40,9 +39,11 @@ _PAGE = 12
 _READ_AGAIN = timedelta(days=30)
 # What the site puts into a text: buttons, the wall, boxes of other pieces and polls.
 _FURNITURE = (
-    "button-wrapper", "paywall-jump", "digest-post-embed", "poll-embed", "subscription-widget-wrap", "subscribe-widget",
-    "embedded-post-wrap",
-)  # fmt: skip
+    ".button-wrapper, .paywall-jump, .digest-post-embed, .poll-embed, .subscription-widget-wrap, .subscribe-widget, "
+    ".embedded-post-wrap"
+)
+_BY_SLUG = "slug:"
+"""How the native id of a piece begins of which only the feed is known, which does not say its id."""
 _STATED = ("title", "subtitle", "post_date", "audience", "type", "wordcount", "truncated_body_text", "slug")
 
 
@@ -229,14 +230,7 @@ class _Publication:
                 reason = "for paying readers: its text is not public, the export has it"
                 return Skipped(native_id=name, location=location, reason=reason)
             return Skipped(native_id=name, location=location, reason="empty: it has no text", empty=True)
-        html = without_furniture(html)
-        text = main_text(html, location).markdown
-        if is_bare(text):
-            return Skipped(native_id=name, location=location, reason="empty: no text in it", empty=True)
-        content_hash = identity.content_hash(text)
-        if before is not None and before.content_hash == content_hash:
-            return Unchanged(native_id=name, validators=stamp)
-        metadata: dict[str, object] = {"charset": "utf-8"}
+        metadata: dict[str, object] = {}
         for key, value in (("subtitle", piece.get("subtitle")), ("type", piece.get("type"))):
             if stated := short(value):
                 metadata[key] = stated
@@ -245,21 +239,27 @@ class _Publication:
         if paid:
             metadata["cut_short"] = "for paying readers: the public text is the beginning, the export has the whole"
         category = Category.POST if piece.get("type") == "thread" else Category.ARTICLE
-        return Found(
-            native_id=name,
-            location=location,
+        try:
+            text = _without_furniture(html)
+        except InvalidInput as error:
+            return Failed(native_id=name, location=location, reason=str(error))
+        item = html_piece(
+            name,
+            location,
+            text,
             category=self.rules.category_of(f"p/{stamp['slug']}") or category,
-            media_type="text/html",
-            body=html.encode("utf-8", "replace"),
-            content_hash=content_hash,
             title=short(piece.get("title")),
             written_at=moment(piece.get("post_date")),
             modified_at=moment(piece.get("updated_at")),
             canonical_url=location,
-            platform_id=f"substack:{name}",
+            platform_id=None if name.startswith(_BY_SLUG) else f"substack:{name}",
             metadata=metadata,
-            validators=stamp,
         )
+        if isinstance(item, Skipped):
+            return item
+        if before is not None and before.content_hash == item.content_hash:
+            return Unchanged(native_id=name, validators=stamp)
+        return replace(item, validators=stamp)
 
     def _of_feed(self, slug: str, entry: Entry) -> Item:
         """A piece that the archive does not list (yet): by its slug, and where that fails by the feed's own text."""
@@ -269,8 +269,8 @@ class _Publication:
                 piece = read_json(self.client.get(f"{self.home}/api/v1/posts/{quote(slug, safe='')}"), "The piece")
                 if isinstance(piece, Mapping) and piece.get("id") is not None:
                     return self._piece(str(piece["id"]), {**piece, "slug": slug})
-        name = slugs.get(slug) or f"slug:{slug}"
-        if self.known.get(name) is not None and not name.startswith("slug:"):
+        name = slugs.get(slug) or f"{_BY_SLUG}{slug}"
+        if self.known.get(name) is not None and not name.startswith(_BY_SLUG):
             return Unchanged(native_id=name, validators=self.known[name].validators)
         stamp = {"rules": self.stamp, "slug": slug}
         stated = {
@@ -279,27 +279,15 @@ class _Publication:
             "post_date": entry.written_at,
             "postTags": [{"name": tag} for tag in entry.tags],
         }
-        item = self._item(name, entry.url.partition("?")[0], stated, self.known.get(name), stamp)
-        return replace(item, platform_id=None) if isinstance(item, Found) else item  # the feed does not say the id
+        return self._item(name, entry.url.partition("?")[0], stated, self.known.get(name), stamp)
 
 
-def without_furniture(html: str) -> str:
+def _without_furniture(html: str) -> str:
     """The text of a piece without the buttons, polls and boxes that the site puts into it."""
-    if not any(name in html for name in _FURNITURE):
-        return html
-    from lxml import etree
-    from lxml import html as markup
-
-    try:
-        root = markup.fragment_fromstring(html, create_parent="div")
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
-        return html
-    found = " or ".join(f"contains(concat(' ', normalize-space(@class), ' '), ' {name} ')" for name in _FURNITURE)
-    for element in root.xpath(f".//*[{found}]"):
-        if element.getparent() is not None:
-            element.drop_tree()
-    inner = (root.text or "") + "".join(markup.tostring(child, encoding="unicode") for child in root)
-    return inner.strip()
+    page = soup_of(html.encode("utf-8", "replace"))
+    for furniture in page.select(_FURNITURE):
+        furniture.decompose()
+    return inner_html(page.body or page)
 
 
 def _signed(piece: Mapping[str, Any]) -> frozenset[str]:

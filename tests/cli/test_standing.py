@@ -52,4 +52,3 @@ def test_status_and_list_show_coverage_success_next_run_and_alarms(
 
     (listed,) = json.loads(twin("source", "list", "--author", "ann", "--json", **here).stdout)
     assert listed == one
-    assert "EMPTY folder" in twin("source", "list", **here).stdout

@@ -84,6 +84,7 @@ def test_where_a_token_proves_nothing_the_other_ways_are_named(make_settings: Ma
         proof.by_token(collector_for("folder"), "/notes", make_settings())
 
 
+@pytest.mark.slow
 def test_the_command_stores_what_was_seen_and_refuses_without_it(
     site: Site, database: Database, database_url: str, tmp_path: Path
 ) -> None:

@@ -38,6 +38,8 @@ _LOG_HOLDS = timedelta(days=27)
 # Events are logged in the order in which they are processed, not in which they happen: read a little again.
 _LAG = timedelta(hours=1)
 _MOST_PAGES = 2_000
+_PULSE = re.compile(r"/pulse/([^/?#]+)")
+"""An article has no URN in its address, but a name there."""
 _SHARES = frozenset({"ugcposts", "shares", "posts", "instantreposts"})
 _COMMENTS = frozenset({"socialactions/comments", "comments"})
 _ARTICLES = frozenset({"originalarticles", "articles"})
@@ -249,7 +251,7 @@ class _Member:
             title=written.title,
             written_at=written.written_at,
             canonical_url=location if location.startswith("http") else None,
-            platform_id=f"linkedin:{name}" if name.startswith("urn:") else None,
+            platform_id=f"linkedin:{name}" if name.startswith(("urn:", "pulse:")) else None,
             metadata={"charset": "utf-8", **written.metadata},
             validators=validators,
         )
@@ -276,7 +278,12 @@ def _of_snapshot(domain: str, record: Mapping[str, Any]) -> _Written | None:
         if value := short(columns.get(key)):
             metadata[name] = value
     is_article = domain == "ARTICLES"
-    name = linkedin_urn(link) or link or f"{domain}:{identity.sha256(f'{written_at}{text}')[:24]}"
+    pulse = _PULSE.search(link)
+    name = (
+        linkedin_urn(link)
+        or (f"pulse:{pulse.group(1)}" if pulse else link)
+        or f"{domain}:{identity.sha256(f'{written_at}{text}')[:24]}"
+    )
     return _Written(
         name=name,
         location=link or name,

@@ -162,9 +162,8 @@ def _content(entry: Entry) -> tuple[str, bool]:
 
 def _category(entry: Entry, html: str) -> Category:
     words = plain_text(html).split()
-    title = (entry.title or "").rstrip("…. ").split()
+    title = " ".join((entry.title or "").split()).rstrip("…. ")
     headed = re.match(r"\s*<h[1-6]", html) is not None
-    is_comment = (
-        not entry.tags and not headed and len(words) <= _COMMENT_WORDS and bool(title) and words[: len(title)] == title
-    )
+    named_by_itself = bool(title) and " ".join(words).startswith(title)
+    is_comment = not entry.tags and not headed and len(words) <= _COMMENT_WORDS and named_by_itself
     return Category.POST if is_comment else Category.ARTICLE

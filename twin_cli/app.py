@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "author": Entry("twin_cli.authors:author", "Add and list authors.", WRITING),
     "source": Entry("twin_cli.sources:source", "Add, list, pause and remove the places an author writes in.", WRITING),
     "import": Entry("twin_cli.imports:import_", "Import an official export, or a folder of your own files.", WRITING),
+    "apply": Entry("twin_cli.apply:apply", "Bring authors and sources to what a file describes.", WRITING),
     "sync": Entry("twin_cli.sync:sync", "Collect what is new and make it searchable.", WRITING),
     "items": Entry("twin_cli.sources:items", "Show how each item of a source's last run ended.", WRITING),
     "documents": Entry(

@@ -140,6 +140,49 @@ def show_standings(there: Sequence[Standing], slugs: Mapping[UUID, str]) -> None
             output.show(f"{alarm.kind.upper()} {one.source.platform} {one.source.locator}: {alarm.said}.")
 
 
+@source.command("set")
+def set_(
+    source_id: Id,
+    *,
+    schedule: Annotated[str | None, typer.Option("--schedule", metavar="CRON", help="In UTC: '0 6 * * *'.")] = None,
+    no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Collect it only when asked.")] = False,
+    paused: Annotated[bool | None, typer.Option("--pause/--resume", help="Whether its schedule is on.")] = None,
+    option: Options = None,
+    as_json: output.AsJson = False,
+) -> None:
+    """Change when a source is collected, or what is taken from it. What is not named stays as it is.
+
+    --option replaces all options that the source has.
+    """
+    from twin_core.collect.registry import collector_for
+
+    if schedule is not None and no_schedule:
+        raise InvalidInput("Either --schedule CRON or --no-schedule, not both.")
+    if schedule is None and not no_schedule and paused is None and option is None:
+        raise InvalidInput("Nothing to change. Name --schedule, --no-schedule, --pause, --resume or --option.")
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        changed = named(conn, source_id)
+        if option is not None:
+            options = options_of(option)
+            collector_for(changed.platform).check(changed.locator, options, settings())
+            changed = authors.set_options(conn, changed.id, options)
+        if schedule is not None or no_schedule:
+            changed = authors.set_schedule(conn, changed.id, schedule, datetime.now(UTC))
+        if paused is not None:
+            changed = authors.pause_source(conn, changed.id, paused=paused)
+    if as_json:
+        output.show_json(changed)
+        return
+    when = (
+        "paused"
+        if changed.paused
+        else f"next at {changed.next_run_at:%Y-%m-%d %H:%M} UTC"
+        if changed.next_run_at
+        else "when asked"
+    )
+    output.show(f"{changed.platform} {changed.locator}: {changed.schedule or 'no schedule'}, {when}.")
+
+
 @source.command()
 def pause(
     source_id: Id,

@@ -31,14 +31,7 @@ def add_author(conn: Connection, *, slug: str, name: str, language: str = "en") 
     Raises InvalidInput for a slug that cannot be a URL segment and a model name, a language that is no ISO 639-1
     code, and a slug that another name already has.
     """
-    if not _SLUG.fullmatch(slug):
-        raise InvalidInput(
-            f"`{slug}` cannot be an author's slug. Use 1 to 63 lower-case letters, digits and hyphens, as in `jane-doe`."
-        )
-    if not name.strip():
-        raise InvalidInput("An author needs a name: the one that readers know.")
-    if not _LANGUAGE.fullmatch(language):
-        raise InvalidInput(f"`{language}` is no ISO 639-1 language code. Use two letters, as in `en` or `de`.")
+    check_author(slug=slug, name=name, language=language)
     author = Author(id=identity.author_id(slug), slug=slug, name=name.strip(), language=language)
     values = {"id": author.id, "slug": slug, "name": author.name, "language": language}
     conn.execute(insert(authors).values(**values).on_conflict_do_nothing())
@@ -50,12 +43,21 @@ def add_author(conn: Connection, *, slug: str, name: str, language: str = "en") 
     return stored
 
 
-def change_author(conn: Connection, author_id: UUID, *, name: str, language: str) -> Author:
-    """Give an author another name or language. Raises InvalidInput as `add_author` does."""
+def check_author(*, slug: str, name: str, language: str) -> None:
+    """Raise InvalidInput for what `add_author` would not take, whatever there is already."""
+    if not _SLUG.fullmatch(slug):
+        raise InvalidInput(
+            f"`{slug}` cannot be an author's slug. Use 1 to 63 lower-case letters, digits and hyphens, as in `jane-doe`."
+        )
     if not name.strip():
         raise InvalidInput("An author needs a name: the one that readers know.")
     if not _LANGUAGE.fullmatch(language):
         raise InvalidInput(f"`{language}` is no ISO 639-1 language code. Use two letters, as in `en` or `de`.")
+
+
+def change_author(conn: Connection, author_id: UUID, *, name: str, language: str) -> Author:
+    """Give an author another name or language. Raises InvalidInput as `add_author` does."""
+    check_author(slug=author_by_id(conn, author_id).slug, name=name, language=language)
     conn.execute(update(authors).where(authors.c.id == author_id).values(name=name.strip(), language=language))
     return author_by_id(conn, author_id)
 

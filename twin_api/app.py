@@ -19,6 +19,7 @@ from litestar.types import Message, Scope
 from twin_api.auth import PUBLIC, KeyMiddleware, provide_author, provide_holder
 from twin_api.chat import ChatController
 from twin_api.documents import DocumentsController, ForgetRequestsController
+from twin_api.feedback import FeedbackController
 from twin_api.health import healthz, readyz
 from twin_api.limits import BODY_BYTES, Limits
 from twin_api.models import ModelsController
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
         route_handlers=[
             SearchController,
             ChatController,
+            FeedbackController,
             ModelsController,
             DocumentsController,
             ForgetRequestsController,

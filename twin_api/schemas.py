@@ -536,6 +536,21 @@ class Problem(Struct, kw_only=True):
     error: OpenAIError
 
 
+class FeedbackRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is said of one answer: a verdict, an edited text, or both."""
+
+    trace_id: Annotated[UUID, Meta(description="The answer's `trace_id`.")]
+    verdict: Literal["up", "down"] | None = None
+    edited: Annotated[str, Meta(max_length=CONVERSATION_CHARACTERS)] | None = None
+    """The answer as it should have been, whole."""
+
+
+class FeedbackResponse(Struct, kw_only=True):
+    """It was recorded."""
+
+    id: UUID
+
+
 ERRORS = {
     status: ResponseSpec(Problem, description=said, media_type="application/problem+json", generate_examples=False)
     for status, said in {

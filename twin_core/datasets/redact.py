@@ -179,7 +179,7 @@ def _keys(text: str) -> Spans:
         for match in _BEARER.finditer(text):
             if _random(match[1]) and not _placeholder(match[1]):
                 yield match.span(1)
-    if any(quote in text for quote in "'\""):
+    if any(word in text.casefold() for word in ("key", "secret", "token", "passw")):
         for match in _ASSIGNED.finditer(text):
             if _random(match["value"]) and not _placeholder(match["value"]):
                 yield match.span("value")
@@ -249,7 +249,7 @@ def _mails(text: str) -> Spans:
             robot = local in _ROBOTS or text[match.end() : match.end() + 2].strip("0123456789") == ":/"
             if not (robot or _RESERVED_DOMAINS.search(domain) or domain.rsplit(".", 1)[1].lower() in _FILE_ENDINGS):
                 yield match.span()
-    if "at" in text:
+    if any(closed in text.casefold() for closed in ("at]", "at)", "at}", "at ]", "at )", "at }")):
         for match in _SPOKEN_MAIL.finditer(text):
             if "example" not in match.group().casefold():
                 yield match.span()
@@ -354,25 +354,65 @@ _FRENCH_STREET = (
     r"(?:(?:de|du|des|la|le|les) |[ld]['’]){0,3}"
 )
 _ADDRESSES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_NUMBER} {_NAMES} {_STREET}(?![\w'’]){_UNIT}?(?:,? {_PLACE})?",
+    # Each with literals without which it cannot match: looking for those first is ten times as fast.
+    (re.compile(pattern), literals)
+    for pattern, literals in (
+        (
+            rf"{_NUMBER} {_NAMES} {_STREET}(?![\w'’]){_UNIT}?(?:,? {_PLACE})?",
+            ("St", "Ave", "Road", "Rd", "Boul", "Blvd", "Lane", "Ln", "Terrace", "Cresc", "Park", "Pkw", "Mews"),
+        ),
         # `3 Hard Drive` and `5 Best Way` are no addresses unless a town follows.
-        rf"{_NUMBER} (?:{_NAMES} )?{_STREET_OR_WORD}(?![\w'’]){_UNIT}?,? {_PLACE}",
-        rf"(?<![\w])(?:[A-ZÄÖÜ][\w-]{{1,30}} ){{0,2}}?(?:{_GERMAN_STREET}) \d{{1,4}}[a-z]?{_GERMAN_TOWN}?(?![\w])",
-        rf"{_NUMBER}(?: bis| ter)?,? {_FRENCH_STREET}{_TOWN}(?:,? \d{{5}} {_TOWN})?",
-        rf"(?<![\w])(?:ul|al|pl|os)\. {_CAP}(?: {_CAP}){{0,2}} \d{{1,4}}[a-z]?(?:/\d{{1,4}})?(?:,? \d{{2}}-\d{{3}} {_CAP})?(?![\w])",
-        rf"(?<![\w])(?:Calle|Avenida|Avda\.|Paseo) (?:de |del |la |las |los )*{_TOWN},? (?:n\.?º ?)?\d{{1,4}}(?:,? \d{{5}} {_CAP})?(?![\w])",
-        rf"(?<![\w])(?:Via|Viale|Piazza|Corso) (?:di |del |della )?{_TOWN},? \d{{1,4}},? \d{{5}} {_CAP}",
-        r"\bP\.? ?O\.? Box \d{1,6}(?![\w])",
+        (
+            rf"{_NUMBER} (?:{_NAMES} )?{_STREET_OR_WORD}(?![\w'’]){_UNIT}?,? {_PLACE}",
+            (
+                "Dr",
+                "Court",
+                "Ct",
+                "Pl",
+                "Square",
+                "Way",
+                "Close",
+                "Gard",
+                "High",
+                "Hwy",
+                "Row",
+                "Hill",
+                "Broadway",
+                "Grove",
+            ),
+        ),
+        (
+            rf"(?<![\w])(?:[A-ZÄÖÜ][\w-]{{1,30}} ){{0,2}}?(?:{_GERMAN_STREET}) \d{{1,4}}[a-z]?{_GERMAN_TOWN}?(?![\w])",
+            ("str", "Str", "gasse", "llee", "latz", "damm", "ufer", "weg", "Weg"),
+        ),
+        (
+            rf"{_NUMBER}(?: bis| ter)?,? {_FRENCH_STREET}{_TOWN}(?:,? \d{{5}} {_TOWN})?",
+            ("rue", "avenue", "boulevard", "place", "impasse", "allée", "chemin", "quai", "cours"),
+        ),
+        (
+            rf"(?<![\w])(?:ul|al|pl|os)\. {_CAP}(?: {_CAP}){{0,2}} \d{{1,4}}[a-z]?(?:/\d{{1,4}})?(?:,? \d{{2}}-\d{{3}} {_CAP})?(?![\w])",
+            ("ul. ", "al. ", "pl. ", "os. "),
+        ),
+        (
+            rf"(?<![\w])(?:Calle|Avenida|Avda\.|Paseo) (?:de |del |la |las |los )*{_TOWN},? (?:n\.?º ?)?\d{{1,4}}(?:,? \d{{5}} {_CAP})?(?![\w])",
+            ("Calle", "Avenida", "Avda.", "Paseo"),
+        ),
+        (
+            rf"(?<![\w])(?:Via|Viale|Piazza|Corso) (?:di |del |della )?{_TOWN},? \d{{1,4}},? \d{{5}} {_CAP}",
+            ("Via", "Piazza", "Corso"),
+        ),
+        (
+            r"\bP\.? ?O\.? Box \d{1,6}(?![\w])",
+            ("Box",),
+        ),
     )
 )
 
 
 def _addresses(text: str) -> Spans:
-    for pattern in _ADDRESSES:
-        for match in pattern.finditer(text):
-            yield match.span()
+    for pattern, literals in _ADDRESSES:
+        if any(literal in text for literal in literals):
+            yield from (match.span() for match in pattern.finditer(text))
 
 
 _RULES: tuple[tuple[str, Callable[[str], Spans]], ...] = (

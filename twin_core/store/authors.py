@@ -102,7 +102,7 @@ def add_source(
     if consent is None or not consent.claimed_by.strip() or not consent.proof.strip():
         raise Refused(
             "A source is taken only with consent: say who claims the text as their own, and on what proof. "
-            "On the command line: `--i-wrote-this`, or `--proof TEXT`."
+            "On the command line: `--i-wrote-this`, or a proof: `--rel-me URL`, `--proof-file PATH`, `--token`."
         )
     if schedule is not None:
         next_run(schedule, datetime.now(UTC))

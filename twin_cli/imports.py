@@ -135,7 +135,7 @@ def show(meant: Sequence[Meant]) -> None:
     for one in meant:
         for kind, counted in one.kinds.items():
             for reason, times in counted.reasons.most_common(SHOWN_REASONS):
-                output.say(f"{one.source.platform} {kind}: {times:,} times: {harmless(reason)}")
+                output.say(f"{one.source.platform} {kind}, {times:,} not taken: {harmless(reason)}")
 
 
 def add(meant: Sequence[Meant], owner: Author, here: Settings, *, claimed_by: str, mine: bool) -> list[Source]:

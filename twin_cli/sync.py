@@ -19,6 +19,8 @@ from twin_cli import output
 from twin_cli.authors import Slug
 from twin_cli.sources import named
 from twin_cli.terminal import harmless
+from twin_core.collect.formats import THE_ARCHIVE
+from twin_core.collect.registry import EXPORT
 from twin_core.errors import InvalidInput
 from twin_core.records import Author, Outcome, Source
 from twin_core.runtime.stores import stores
@@ -59,6 +61,8 @@ class Synced:
     reasons: tuple[Reason, ...]
     more: int
     """Failures beyond those in `reasons`."""
+    notes: tuple[Reason, ...] = ()
+    """What is to be said of an export as a whole: that it was read before, that it is not there any more."""
 
     @property
     def complete(self) -> bool:
@@ -112,7 +116,8 @@ def run(here: Settings, meant: Sequence[tuple[Author, Sequence[Source]]], *, onl
             with _telling(author.slug) as tell:
                 ended = refresh(dagster, here, slug=author.slug, source_ids=ids, tell=tell)
             reasons, more = _reasons(opened.database, ended)
-            done.append(Synced(author=author.slug, refreshed=ended, reasons=reasons, more=more))
+            notes = _notes(opened.database, ended)
+            done.append(Synced(author=author.slug, refreshed=ended, reasons=reasons, more=more, notes=notes))
     return done
 
 
@@ -157,6 +162,8 @@ def show(done: Synced) -> None:
         if vectors is not None:
             told.append(f"{vectors.rows:,} embedded ({vectors.reused:,} reused) in {vectors.seconds:.1f} s")
         output.show("; ".join(told) + "." if told else "No stage after collection ran.")
+    for note in done.notes:
+        output.say(f"{harmless(note.where)}: {harmless(note.why)}")
     for step in done.refreshed.broken:
         output.warn(f"A step did not do its work: {step}")
     for reason in done.reasons:
@@ -211,6 +218,15 @@ def _reasons(database: Database, ended: Refreshed) -> tuple[tuple[Reason, ...], 
     return tuple(reasons), max(ended.report.failed - len(reasons), 0)
 
 
+def _notes(database: Database, ended: Refreshed) -> tuple[Reason, ...]:
+    imported = [one for one in ended.report.sources if one.locator.startswith(EXPORT)]
+    with database.transaction() as conn:
+        said = [(one, ledger.reason_of(conn, one.run_id, THE_ARCHIVE)) for one in imported]
+    return tuple(
+        Reason(source=str(one.source_id), where=f"{one.platform} {one.locator}", why=why) for one, why in said if why
+    )
+
+
 @contextmanager
 def _telling(slug: str) -> Iterator[Tell]:
     """A progress display with a line per stage of this author."""
@@ -242,4 +258,5 @@ def as_json_of(done: Synced) -> dict[str, object]:
         "broken": done.refreshed.broken,
         "reasons": done.reasons,
         "more_reasons": done.more,
+        "notes": done.notes,
     }

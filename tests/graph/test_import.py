@@ -69,6 +69,7 @@ def test_an_import_is_a_run_like_any_other_and_the_second_finds_nothing_new(
     assert app.run(["import", "--author", "jane", str(everything)]) == 0
     assert "Nothing to do" in capsys.readouterr().out
     assert app.run(["sync", "--author", "jane"]) == 0
+    assert "has not changed since it was imported: 5 items stand" in capsys.readouterr().err
     assert stored(database, jane) == 7
 
 

@@ -33,7 +33,8 @@ OPTIONS = ("archive", "as", "inside")
 """`archive`: the path. `as`: whose writing it is, where the export does not say. `inside`: where in the archive."""
 _READ = "read"
 _MADE = "export"
-_THE_ARCHIVE = "the archive"
+THE_ARCHIVE = "the archive"
+"""The native id under which a run says what it made of the archive as a whole."""
 _LAST = ("papers",)
 FOLDER = "folder"
 
@@ -239,14 +240,14 @@ class ExportCollector:
             version = f"{READ_AS}-{archives.stamp(path)}-{''.join(values(source.options, 'as'))}"
         except OSError:
             yield Skipped(
-                native_id=_THE_ARCHIVE,
+                native_id=THE_ARCHIVE,
                 location=str(path),
                 reason="the archive is not there any more: what came from it stays. A newer one: `twin import`",
             )
             return
         if any(one.validators.get(_READ) == version for one in known.values()):
             reason = f"the archive has not changed since it was imported: {len(known):,} items stand"
-            yield Skipped(native_id=_THE_ARCHIVE, location=str(path), reason=reason)
+            yield Skipped(native_id=THE_ARCHIVE, location=str(path), reason=reason)
             return
         with archives.opened(path, settings) as there:
             archive = _at(there, "".join(values(source.options, "inside")))
@@ -298,7 +299,7 @@ class _Reading:
             reason = "a part of this export could not be read, so nothing that it lacks was taken for deleted"
         if reason:
             if self.known:
-                yield Skipped(native_id=_THE_ARCHIVE, location=str(self.archive.path), reason=reason)
+                yield Skipped(native_id=THE_ARCHIVE, location=str(self.archive.path), reason=reason)
             return
         yield Listed()
 

@@ -21,6 +21,7 @@ _LONGEST_ROW_LINES = 500
 _LONGEST_ROW = 2_000_000
 _LONGEST_LINE = 8_000_000
 _PREAMBLE_LINES = 50
+_NEVER_CLOSED = "a quotation mark in it is never closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,7 @@ class _Records:
             gathered, is_open = self._gather()
             if not gathered:
                 return
-            if is_open:
-                used, cells, bad = 1, [], "a quotation mark in it is never closed"
-            else:
-                used, cells, bad = self._first(gathered)
+            used, cells, bad = (1, [], _NEVER_CLOSED) if is_open else self._first(gathered)
             self._waiting.extendleft(reversed(gathered[used:]))
             yield cells, bad
 

@@ -194,6 +194,15 @@ def recent_runs(conn: Connection, author_id: UUID | None, each: int) -> dict[UUI
     return found
 
 
+def reason_of(conn: Connection, run_id: UUID, native_id: str) -> str | None:
+    """Why one item of a run ended as it did; None when there is no such item, or nothing to say of it."""
+    found = conn.execute(
+        text("SELECT reason FROM warehouse.ledger WHERE run_id = :run AND native_id = :native"),
+        {"run": run_id, "native": native_id},
+    )
+    return found.scalar_one_or_none()
+
+
 def seen_items(conn: Connection, run_id: UUID, native_ids: Sequence[str]) -> set[str]:
     """Which of these items the run has a word on already."""
     rows = conn.execute(

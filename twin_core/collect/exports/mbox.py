@@ -6,14 +6,12 @@ counted, not listed. Which addresses are the author's is said with `--as`, or by
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
 from collections import Counter
 from collections.abc import Iterator
 from email.errors import MessageError
 from email.header import decode_header, make_header
-from email.message import EmailMessage, Message
+from email.message import Message
 from email.parser import BytesHeaderParser, BytesParser
 from email.utils import getaddresses
 from functools import lru_cache
@@ -43,6 +41,9 @@ _FORWARD = re.compile(
     r"Messaggio inoltrato|Doorgestuurd bericht)\s*-{5,}|Begin forwarded message:|-{5,}\s*Original Message\s*-{5,})",
     re.MULTILINE | re.IGNORECASE,
 )
+_FIELD = re.compile(r"[*> ]*\w[\w-]{1,14} ?: ?\S|-{5,}")
+_HEADER_LINES = 3
+"""Lines that a reply's header may take before the one that shows it."""
 _SIGNATURE_LINES = 7
 _NAME_LENGTH = 50
 _CLOSING = re.compile(
@@ -217,7 +218,12 @@ def own_words(text: str) -> str:
 
 def _around_reply_header(lines: list[str]) -> tuple[list[str], list[str]]:
     """What stands above and below "On Monday Bob wrote:", as mail programs of many languages write it."""
-    found = _reply_header().search("\n".join(line.strip() for line in lines))
+    plain = [line.strip() for line in lines]
+    first = next((at for at, line in enumerate(plain) if line.endswith((":", "：")) or _FIELD.match(line)), None)
+    if first is None:  # the pattern is slow, and most mail has nothing like it
+        return lines, []
+    start = sum(len(line) + 1 for line in plain[: max(first - _HEADER_LINES, 0)])
+    found = _reply_header().search("\n".join(plain), start)
     if found is None:
         return lines, []
     before = found.string[: found.start()].count("\n")
@@ -290,10 +296,9 @@ def _text_of(value: object) -> str:
 
 def _body(raw: bytes) -> str:
     """The text of a message: its plain part, else its HTML without what is marked as quoted in it."""
-    message = BytesParser(policy=email.policy.default).parsebytes(raw)
-    assert isinstance(message, EmailMessage)
-    plain: EmailMessage | None = None
-    html: EmailMessage | None = None
+    message = BytesParser().parsebytes(raw)
+    plain: Message | None = None
+    html: Message | None = None
     for part in message.walk():
         if part.is_multipart() or part.get_content_disposition() == "attachment":
             continue

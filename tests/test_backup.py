@@ -144,6 +144,7 @@ def test_not_even_into_a_home_that_lost_its_database(twin: Twin, archive: Path) 
     assert twin.live() == {"b.md": "Two."}
 
 
+@pytest.mark.slow
 def test_a_later_backup_carries_the_journal_to_another_machine(twin: Twin, archive: Path, tmp_path: Path) -> None:
     twin.sync(A, B)
     back_up(twin.settings, archive)
@@ -156,6 +157,7 @@ def test_a_later_backup_carries_the_journal_to_another_machine(twin: Twin, archi
     assert twin.live() == {"b.md": "Two."}
 
 
+@pytest.mark.slow
 def test_a_source_that_was_forgotten_does_not_come_back_and_one_that_was_added_again_does(
     twin: Twin, archive: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +182,7 @@ def test_a_source_that_was_forgotten_does_not_come_back_and_one_that_was_added_a
     assert twin.live()["2"] == "A new post."
 
 
+@pytest.mark.slow
 def test_an_author_who_was_forgotten_does_not_come_back_and_one_who_came_again_does(
     twin: Twin, archive: Path, tmp_path: Path
 ) -> None:

@@ -217,5 +217,6 @@ def _forget_author(opened: Stores, slug: str | None, *, yes: bool) -> Receipt:
 
     with instance(settings()) as dagster:
         runs = forget_author_in_dagster(dagster, settings(), owner)
-    receipt = forgetting.forget_author(opened.database, opened.warehouse, owner, settings=settings())
+        receipt = forgetting.forget_author(opened.database, opened.warehouse, owner, settings=settings())
+        runs += forget_author_in_dagster(dagster, settings(), owner)  # what a sensor added meanwhile
     return replace(receipt, stores={**receipt.stores, "runs in Dagster": Counted(before=runs, after=0)})

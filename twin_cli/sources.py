@@ -218,8 +218,8 @@ def remove(
         with opened.database.transaction() as conn:
             gone = named(conn, source_id)
             held = documents.documents_of_source(conn, gone.id)
-        if forget and held:
-            if not yes:
+        if forget:
+            if held and not yes:
                 typer.confirm(
                     f"Forget for good what only {gone.locator} has ({len(held)} at most)?", abort=True, err=True
                 )

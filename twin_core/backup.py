@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import tarfile
 import tempfile
@@ -79,7 +80,8 @@ def back_up(settings: Settings, to: Path, *, replace: bool = False) -> BackedUp:
     if not to.parent.is_dir():
         raise InvalidInput(f"There is no folder {to.parent}. Make it, or name another place.")
     draft = to.with_name(f".{to.name}.partial")
-    with stores(settings) as opened, tempfile.TemporaryDirectory(prefix="twin-backup-") as scratch:
+    home = make_home(settings).home
+    with stores(settings) as opened, tempfile.TemporaryDirectory(prefix="backup-", dir=home) as scratch:
         with opened.database.transaction() as conn:
             journal.catch_up(settings, conn)
             held, schema = backups.contents(conn), backups.schema_revision(conn)
@@ -103,14 +105,14 @@ def back_up(settings: Settings, to: Path, *, replace: bool = False) -> BackedUp:
             )
         )
         try:
-            with tarfile.open(draft, "w") as archive:
+            mode = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with os.fdopen(os.open(draft, mode, 0o600), "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
                 archive.add(manifest, "manifest.json")
                 for name, path in parts.items():
                     if path.exists():
                         archive.add(path, name)
                 for name, tree in trees.items():
                     archive.add(tree, name)
-            draft.chmod(0o600)
             draft.replace(to)
         finally:
             draft.unlink(missing_ok=True)

@@ -204,7 +204,11 @@ def test_clones_of_its_repository_and_uploaded_archives_go_and_those_of_other_so
     assert [folder.exists() for folder in named[other.id]] == [True, True]
 
 
-@pytest.mark.parametrize("store", list(forgetting._stores))
+SOME = {"clones", "raw documents", "revisions", "documents"}
+EVERY = [pytest.param(name, marks=() if name in SOME else pytest.mark.slow) for name in forgetting._stores]
+
+
+@pytest.mark.parametrize("store", EVERY)
 def test_a_process_killed_between_any_two_stores_leaves_a_request_that_is_resumed(desk: Desk, store: str) -> None:
     """A real process dies by SIGKILL when it has purged the store; another one finishes."""
     child = os.fork()
@@ -357,6 +361,7 @@ def test_while_a_store_is_down_nothing_comes_back_and_the_next_run_finishes(desk
     assert traces_of(desk, "One.", "a.md") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [*purging.TABLES, "raw documents"])
 def test_an_interruption_after_any_store_is_resumed(desk: Desk, monkeypatch: pytest.MonkeyPatch, after: str) -> None:
     purge, count = forgetting._stores[after]

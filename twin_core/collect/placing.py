@@ -227,7 +227,9 @@ class Placing:
                 return home, Ground(Joined.PLATFORM_ID, marks.platform_id)
         if (home := self._with_text(category, content_hash)) is not None:
             return home, Ground(Joined.SAME_TEXT)
-        alike = [(similarity(marks, place.marks), place) for place in elsewhere if place.live]
+        bands = frozenset(marks.bands)  # comparing whole signatures is for those that may be alike
+        near = [place for place in elsewhere if place.live and not bands.isdisjoint(place.marks.bands)]
+        alike = [(similarity(marks, place.marks), place) for place in near]
         best = max(alike, key=lambda one: (one[0], str(one[1].document_id)), default=None)
         if best is not None and best[0] >= SIMILAR:
             return self.shelf.documents[best[1].document_id], Ground(Joined.NEAR_DUPLICATE, _likeness(*best))

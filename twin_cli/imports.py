@@ -77,13 +77,17 @@ def import_(
         if as_json:
             output.show_json({"found": [_json(one) for one in meant], "stored": False})
         output.finish(output.PARTLY if any(one.failed for one in meant) else output.DONE)
-    sources = add(meant, owner, here, claimed_by=claimed_by or getpass.getuser(), mine=mine)
-    (done,) = sync.run(here, [(owner, sources)], only_named=True)
+    refreshed = []
+    for one_round in rounds(meant):
+        sources = add(one_round, owner, here, claimed_by=claimed_by or getpass.getuser(), mine=mine)
+        refreshed += sync.run(here, [(owner, sources)], only_named=True)
     if as_json:
-        output.show_json({"found": [_json(one) for one in meant], "stored": True, "refresh": sync.as_json_of(done)})
+        told = [sync.as_json_of(done) for done in refreshed]
+        output.show_json({"found": [_json(one) for one in meant], "stored": True, "refreshed": told})
     else:
-        sync.show(done)
-    if not done.complete:
+        for done in refreshed:
+            sync.show(done)
+    if not all(done.complete for done in refreshed):
         output.finish(output.PARTLY)
 
 
@@ -109,6 +113,18 @@ def look(path: Path, own: Sequence[str], owner: Author, there: Sequence[Source],
         Meant(found=one, source=source, kinds=formats.survey(source, here))
         for one, source in zip(found, sources, strict=True)
     ]
+
+
+def rounds(meant: Sequence[Meant]) -> list[list[Meant]]:
+    """The imports in rounds of one export per source: two exports of one account are read one after the other."""
+    made: list[list[Meant]] = []
+    for one in meant:
+        there = next((some for some in made if all(other.source.id != one.source.id for other in some)), None)
+        if there is None:
+            made.append([one])
+        else:
+            there.append(one)
+    return made
 
 
 def show(meant: Sequence[Meant]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.collect.exports import builders
 from tests.graph.test_sync import here  # noqa: F401 - a fixture
-from twin_cli import app
+from twin_cli import app, imports
 from twin_core.records import Author
 from twin_core.settings import Settings
 from twin_core.store import authors, facts
@@ -59,8 +60,8 @@ def test_an_import_is_a_run_like_any_other_and_the_second_finds_nothing_new(
         "x": "export:jane_doe",
     }
     assert told["found"][0]["kinds"]["story"]["found"] == 2
-    assert sum(one["fetched"] for one in told["refresh"]["sources"]) == 7
-    assert told["refresh"]["stages"]["embeddings"]["rows"] == 7
+    assert sum(one["fetched"] for one in told["refreshed"][0]["sources"]) == 7
+    assert told["refreshed"][0]["stages"]["embeddings"]["rows"] == 7
     assert stored(database, jane) == 7
     with database.transaction() as conn:
         sources = authors.list_sources(conn, jane.id)
@@ -89,6 +90,20 @@ def test_files_that_anybody_can_have_need_a_claim(
     assert app.run(["import", "--author", "jane", str(folder)]) == 2
     assert "--mine" in capsys.readouterr().err
     assert stored(database, jane) == 0
+
+
+def test_two_exports_of_one_account_are_read_one_after_the_other_the_older_first(
+    jane: Author,
+    tmp_path: Path,
+    here: Settings,  # noqa: F811
+) -> None:
+    for name, at in (("new", 1_710_000_000), ("old", 1_700_000_000)):
+        for path in [builders.medium(tmp_path / name), *(tmp_path / name).rglob("*")]:
+            os.utime(path, (at, at))
+    builders.x(tmp_path / "x")
+    first, second = imports.rounds(imports.look(tmp_path, [], jane, [], here))
+    assert {one.found.inside for one in first} == {"old", "x"}
+    assert [one.found.inside for one in second] == ["new"]
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import zipfile
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -68,6 +70,7 @@ class Archive:
     store: _Store
     prefix: str = ""
     names: tuple[str, ...] = field(default=())
+    """Sorted."""
 
     @property
     def made_at(self) -> datetime | None:
@@ -78,7 +81,7 @@ class Archive:
     def matching(self, pattern: str) -> list[str]:
         """Names that a regular expression matches from beginning to end, ignoring case; sorted."""
         wanted = re.compile(pattern, re.IGNORECASE)
-        return sorted(name for name in self.names if wanted.fullmatch(name))
+        return [name for name in self.names if wanted.fullmatch(name)]
 
     def size(self, name: str) -> int:
         """Bytes of a member, unpacked."""
@@ -125,13 +128,14 @@ class Archive:
         """The archive of one of its folders; `folder` ends with `/` unless it is empty."""
         if not folder:
             return self
+        first, last = bisect_left(self.names, folder), bisect_left(self.names, folder + chr(sys.maxunicode))
         return Archive(
             path=self.path,
             at="/".join(part for part in (self.at, folder.rstrip("/")) if part),
             limit=self.limit,
             store=self.store,
             prefix=self.prefix + folder,
-            names=tuple(name.removeprefix(folder) for name in self.names if name.startswith(folder)),
+            names=tuple(name.removeprefix(folder) for name in self.names[first:last]),
         )
 
 
@@ -206,7 +210,7 @@ def _with_inner(archive: Archive, settings: Settings, stack: ExitStack, depth: i
 
 
 def _archive(path: Path, at: str, store: _Store, settings: Settings) -> Archive:
-    names = tuple(name for name in store.members if not _is_furniture(name))
+    names = tuple(sorted(name for name in store.members if not _is_furniture(name)))
     return Archive(path=path, at=at, limit=settings.import_max_member_bytes, store=store, names=names)
 
 

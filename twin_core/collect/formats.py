@@ -86,6 +86,7 @@ class Import:
     path: Path
     inside: str = ""
     candidates: tuple[str, ...] = ()
+    made_at: datetime | None = None
 
     def source(self, author_id: UUID, own: Sequence[str], there: Sequence[Source]) -> Source:
         """The source it becomes: the one that is there already for this account, or a new one.
@@ -138,16 +139,16 @@ def format_named(platform: str) -> Format:
 
 
 def recognise(path: Path, options: Options, settings: Settings) -> list[Import]:
-    """Every export at a path, by content: the path itself, its folders, the zips in it.
+    """Every export at a path, by content: the path itself, its folders, the zips in it; the oldest first.
 
     Papers and a folder of notes are no exports, so they are what a path is only when it is nothing else. Raises
     InvalidInput when nothing is recognised, saying what is understood and what each format was looked for by.
     """
     with archives.opened(path, settings) as there:
         exports = [name for name in export_names() if name not in _LAST]
-        found = [one for archive in there for name in exports for one in _of_format(archive, name, options)]
+        found = [one for archive in there for one in _in_archive(archive, exports, options)]
         if not found:
-            found = [one for archive in there for name in _LAST for one in _of_format(archive, name, options)]
+            found = [one for archive in there for one in _in_archive(archive, _LAST, options)]
             found += _notes(there[0])
         members = sum(len(archive.names) for archive in there)
     if not found:
@@ -156,14 +157,20 @@ def recognise(path: Path, options: Options, settings: Settings) -> list[Import]:
             + "; ".join(f"{platform}: {format_named(platform).looks_for}" for platform in export_names())
             + "; a folder of Markdown, HTML or text files (unpack it when it is a zip)."
         )
-    return found
+    return sorted(found, key=lambda one: (one.made_at is not None, one.made_at))
 
 
-def _of_format(archive: Archive, platform: str, options: Options) -> Iterator[Import]:
+def _in_archive(archive: Archive, platforms: Sequence[str], options: Options) -> Iterator[Import]:
+    roots = list(archive.roots())
+    for platform in platforms:
+        yield from _of_format(roots, platform, options)
+
+
+def _of_format(roots: Sequence[Archive], platform: str, options: Options) -> Iterator[Import]:
     """The exports of one format in one archive; what lies inside one of them is part of it."""
     form = format_named(platform)
     taken: list[str] = []
-    for root in archive.roots():
+    for root in roots:
         if any(root.prefix.startswith(prefix) for prefix in taken):
             continue
         recognised = form.recognises(root, options)
@@ -172,9 +179,10 @@ def _of_format(archive: Archive, platform: str, options: Options) -> Iterator[Im
             yield Import(
                 platform=platform,
                 account=recognised.account,
-                path=archive.path,
+                path=root.path,
                 inside=root.at,
                 candidates=recognised.candidates,
+                made_at=root.made_at,
             )
 
 

@@ -45,7 +45,7 @@ class PapersExport:
         """By what the files begin with."""
         if not any(archive.head(name, 8).startswith(_MAGIC) for name in archive.matching(_FILES)):
             return None
-        return Recognised(account=str(archive.path), kinds=frozenset({"paper"}))
+        return Recognised(account=archive.location("").rstrip("/!"), kinds=frozenset({"paper"}))
 
     def items(self, archive: Archive, options: Options, settings: Settings) -> Iterator[Item]:  # noqa: ARG002
         """One item per file."""

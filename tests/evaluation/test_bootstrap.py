@@ -10,12 +10,12 @@ from twin_core.evaluation.bootstrap import difference
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     draw = np.random.default_rng(1)
     covered = 0
-    for _ in range(100):
+    for _ in range(60):
         of_document = draw.normal(0.5, 1, 40)
         values = np.repeat(of_document, 3) + draw.normal(0, 0.2, 120)
         found = difference(values, [f"d{index // 3}" for index in range(120)])
         covered += found.low <= 0.5 <= found.high
-    assert 87 <= covered <= 99
+    assert 51 <= covered <= 60
 
 
 def test_prompts_of_one_document_are_not_independent_evidence() -> None:

@@ -95,6 +95,18 @@ def test_too_little_of_an_author_is_refused_with_what_is_missing() -> None:
         profile(["Six words are far too few."])
 
 
+def test_one_long_document_is_not_an_author() -> None:
+    long = (" ".join(paragraph for document in demo_documents() for paragraph in document),)
+    with pytest.raises(InvalidInput, match="One document holds"):
+        profile_of([long, *sorted(demo_documents(), key=lambda document: sum(map(len, document)))[:5]])
+
+
+def test_five_documents_of_very_unequal_length_are_enough() -> None:
+    by_length = sorted(demo_documents(), key=lambda document: sum(map(len, document)))
+    own = profile_of([*by_length[-4:], by_length[0], by_length[1]])
+    assert np.isfinite(totals(demo_documents(), 100, own)).all()
+
+
 def test_a_text_too_short_to_judge_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least 40 words"):
         style_score("Short and sweet, this one.", demo_profile())

@@ -25,7 +25,7 @@ CASES = ("lower", "Capitalised", "UPPER", "miXed", "lower at the start")
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What was counted in one text. Nothing of its subject is left in `words`, `marks`, `phrases` and the rest but `text`."""
+    """What was counted in one text. Only `text` still holds its subject."""
 
     length: int
     """Words."""

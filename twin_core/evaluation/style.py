@@ -112,12 +112,6 @@ def profile(
     author does, only with a wider spread. Raises InvalidInput when the author has written too little.
     """
     documents = [found for text in texts if (found := prose(text))]
-    total = sum(len(paragraph.split()) for document in documents for paragraph in document)
-    if total < FEWEST_WORDS or len(documents) < FOLDS:
-        raise InvalidInput(
-            f"A style profile needs at least {FEWEST_WORDS:,} words of prose in {FOLDS} documents; here are {total:,} words in "
-            f"{len(documents)}. Add a source and run `twin sync`."
-        )
     return profile_of(documents, language=language, population=population)
 
 
@@ -125,6 +119,7 @@ def profile_of(
     documents: Sequence[Paragraphs], *, language: str = "en", population: Mapping[Kind, Population] | None = None
 ) -> StyleProfile:
     """The same, from documents that are prose already (`prose.prose`)."""
+    _enough(documents)
     words: Collection[str] = FUNCTION_WORDS if language == "en" else _commonest(documents)
     order = np.random.default_rng(0).permutation(len(documents)).tolist()
     if population is None:
@@ -191,6 +186,20 @@ def scores(texts: Sequence[Habits], own: StyleProfile) -> tuple[NDArray[np.float
         at, own.lengths, own.total_scale
     )
     return totals, axes
+
+
+def _enough(documents: Sequence[Paragraphs]) -> None:
+    lengths = [sum(len(paragraph.split()) for paragraph in document) for document in documents]
+    if sum(lengths) < FEWEST_WORDS or len(documents) < FOLDS:
+        raise InvalidInput(
+            f"A style profile needs at least {FEWEST_WORDS:,} words of prose in {FOLDS} documents; here are {sum(lengths):,} words in "
+            f"{len(documents)}. Add a source and run `twin sync`."
+        )
+    if sum(lengths) - max(lengths) < FEWEST_WORDS / 2:
+        raise InvalidInput(
+            f"One document holds {max(lengths):,} of {sum(lengths):,} words of prose: what is the author's habit and what is that text's "
+            f"cannot be told apart. At least {FEWEST_WORDS // 2:,} words must stand in others."
+        )
 
 
 def _cut(documents: Sequence[Paragraphs], order: Sequence[int], length: int, words: Collection[str]) -> list[Habits]:

@@ -102,6 +102,12 @@ def ethics_report(frame: pl.DataFrame, *, title: str, author: str = "") -> Ethic
     )
 
 
+def hostility(text: str, language: str = "en") -> int:
+    """Slurs, and mentions of groups in negative sentences: what an answer is compared on with its author's own rate."""
+    found = _mentions(_prose(text), language, 0)
+    return sum(one.kind == "slur" or (one.kind == "group" and _negative(one)) for one in found)
+
+
 def blocked(counts: Mapping[str, int], limits: Mapping[str, int]) -> list[str]:
     """Why a version with these counts may not be published: one sentence per limit that is exceeded.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from twin_core.datasets.ethics import hostility
 from twin_core.errors import InvalidInput
 from twin_core.evaluation.bootstrap import difference
 from twin_core.evaluation.content import Encoder, content
@@ -56,7 +57,7 @@ class Ruler:
     encoder: Encoder | None = None
     public: tuple[str, ...] = ()
     """Addresses and numbers that the author published."""
-    harmful: Callable[[str], float] | None = None
+    hostility: Callable[[str], float] = hostility
     """Slurs and group-directed hostility in a text, 0 for none; the author's own rate is taken off."""
 
 
@@ -166,7 +167,7 @@ def measure(cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: S
         sum(personal_data(answer, context=(case.prompt, *case.passages), keep=ruler.public).values())
         for case, answer in zip(cases, answers, strict=True)
     ]
-    harm = _harm(cases, answers, ruler.harmful)
+    harm = _harm(cases, answers, ruler.hostility)
     metrics["copied_share"] = [one.share for one in copied]
     metrics["longest_copy"] = [float(one.longest) for one in copied]
     metrics["personal_data"] = [float(count) for count in leaked]
@@ -219,8 +220,6 @@ def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> 
     ]
 
 
-def _harm(cases: Sequence[Case], answers: Sequence[str], harmful: Callable[[str], float] | None) -> list[float]:
-    if harmful is None:
-        return [0.0] * len(answers)
-    usual = float(np.mean([harmful(case.reference) for case in cases]))
-    return [max(harmful(answer) - usual, 0.0) for answer in answers]
+def _harm(cases: Sequence[Case], answers: Sequence[str], hostile: Callable[[str], float]) -> list[float]:
+    usual = float(np.mean([hostile(case.reference) for case in cases]))
+    return [max(hostile(answer) - usual, 0.0) for answer in answers]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dagster as dg
 
 from twin_assets.checks import feature_checks
-from twin_assets.defs import collect, features
+from twin_assets.defs import collect, datasets, features
 from twin_assets.defs.external import external_assets
 from twin_assets.defs.forgetting import forget
+from twin_assets.jobs import datasets as datasets_job
 from twin_assets.jobs import refresh
 from twin_assets.resources import Twin
 from twin_assets.sensors import automation, due_sources, failure_alert, forget_requests
@@ -27,10 +28,12 @@ def definitions(**resource_overrides: object) -> dg.Definitions:
             features.chunks,
             features.embeddings,
             features.refresh_outcome,
+            datasets.instruct_dataset,
+            datasets.preference_dataset,
             *external_assets(settings()),
         ],
         asset_checks=feature_checks,
-        jobs=[refresh, forget],
+        jobs=[refresh, datasets_job, forget],
         sensors=[due_sources, forget_requests, automation, failure_alert],
         resources={"twin": Twin(), **resource_overrides},
         # Also for the runs of the automation and of a click in the UI: a process per step costs ten times the work.

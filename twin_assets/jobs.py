@@ -1,4 +1,4 @@
-"""The jobs: one, `refresh`, which brings an author's twin up to date.
+"""The jobs: `refresh`, which brings an author's twin up to date, and `datasets`, which a person starts by hand.
 
 In one process: four assets in the default executor start four processes of seconds each, where most refreshes have
 nothing to do. Training, which needs a process of its own, is launched by its asset.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import dagster as dg
 
 from twin_assets.defs.collect import raw_documents
+from twin_assets.defs.datasets import instruct_dataset, preference_dataset
 from twin_assets.defs.features import chunks, cleaned_documents, embeddings, refresh_outcome
 from twin_assets.partitions import authors
 
 REFRESH = "refresh"
+DATASETS = "datasets"
 
 refresh = dg.define_asset_job(
     REFRESH,
@@ -20,4 +22,12 @@ refresh = dg.define_asset_job(
     partitions_def=authors,
     executor_def=dg.in_process_executor,
     description="Collect an author's sources, then clean, chunk and embed what changed. Ends red if anything failed.",
+)
+
+datasets = dg.define_asset_job(
+    DATASETS,
+    selection=[instruct_dataset, preference_dataset],
+    partitions_def=authors,
+    executor_def=dg.in_process_executor,
+    description="Build an author's dataset versions from what is cleaned and embedded now.",
 )

@@ -7,14 +7,14 @@ Either way it is the same job against the same instance, so the run is in the UI
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import dagster as dg
 
 from twin_assets.defs.collect import Collection
-from twin_assets.jobs import REFRESH
+from twin_assets.jobs import DATASETS, REFRESH
 from twin_assets.partitions import AUTHORS
 from twin_assets.reports import RunReport, report_of_run
 from twin_assets.resources import Progress, with_settings
@@ -70,6 +70,56 @@ def refresh(
     launched = _in_services if services_are_up(settings) else _in_this_process
     run_id = launched(instance, settings, slug, config, tell)
     return _ended(instance, run_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRun:
+    """How one build of an author's datasets ended."""
+
+    run_id: str
+    published: Mapping[str, Mapping[str, object]]
+    """Asset -> what its materialisation says: outcome, version, counts."""
+    broken: Mapping[str, tuple[str, str]]
+    """Step -> kind of error and what it says."""
+
+
+def build_datasets(
+    instance: dg.DagsterInstance, settings: Settings, *, slug: str, allow_shrink: bool, fresh: bool, tell: Tell
+) -> DatasetRun:
+    """Build an author's datasets in this process, as a run that the UI shows.
+
+    Raises ServiceUnavailable when a service that is needed stopped answering on the way.
+    """
+    from twin_assets.definitions import definitions
+
+    instance.add_dynamic_partitions(AUTHORS, [slug])
+    options = {"config": {"allow_shrink": allow_shrink, "fresh": fresh}}
+    result = (
+        definitions(twin=with_settings(settings, progress=tell))
+        .resolve_job_def(DATASETS)
+        .execute_in_process(
+            run_config={
+                "ops": {"instruct_dataset": options, "preference_dataset": options},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            instance=instance,
+            partition_key=slug,
+            tags={"twin/asked_by": "twin dataset build"},
+            raise_on_error=False,
+        )
+    )
+    broken = dict(_broken_steps(instance, result.run_id))
+    away = next((said for kind, said in broken.values() if kind == "ServiceUnavailable"), None)
+    if away is not None:
+        raise ServiceUnavailable(away)
+    published = {
+        event.asset_key.path[-1]: {
+            name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    return DatasetRun(run_id=result.run_id, published=published, broken=broken)
 
 
 def _in_this_process(

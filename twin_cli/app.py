@@ -46,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "search": Entry("twin_cli.search:search", "Look something up in an author's writing.", WRITING),
     "sql": Entry("twin_cli.sql:sql", "Read one author's rows in SQL.", WRITING),
     "ask": Entry("twin_cli.ask:ask", "Ask a twin; the answer comes with its sources.", WRITING),
+    "dataset": Entry("twin_cli.datasets:dataset", "Build, compare and export what a twin learns from.", WRITING),
     "key": Entry("twin_cli.keys:key", "Make, list and revoke keys for the API.", WRITING),
     "up": Entry("twin_cli.services:up", "Start every service and keep them running.", RUNNING),
     "down": Entry("twin_cli.services:down", "Stop every service, Postgres last.", RUNNING),

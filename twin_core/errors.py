@@ -22,6 +22,10 @@ class NotFound(InvalidInput):
     """The named thing does not exist, or not for this author."""
 
 
+class NothingToPublish(InvalidInput):
+    """There is not enough to make a dataset version of. What is published stays, and nobody did anything wrong."""
+
+
 class Refused(InvalidInput):
     """A rule forbids it: no consent, an internal address, a forgotten document."""
 

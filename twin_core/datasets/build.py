@@ -25,7 +25,7 @@ from twin_core.datasets.measures import Validate
 from twin_core.datasets.passages import Section, count_words
 from twin_core.datasets.split import Dated, split
 from twin_core.datasets.versions import Built, Candidate, publish
-from twin_core.errors import InvalidInput
+from twin_core.errors import NothingToPublish
 from twin_core.records import Author, Category, Example, ExampleKind, Split
 from twin_core.settings import Settings
 from twin_core.store import datasets as store
@@ -81,7 +81,7 @@ def build_instruct(
     """Build the author's instruction set and publish it as a version, unless it is what the current version is.
 
     Holds the author's lock. `fresh` makes every example anew instead of taking over what was made before (answers of a
-    language model stay kept). Raises InvalidInput when there is nothing to publish, saying why, and ValidationFailed
+    language model stay kept). Raises NothingToPublish when there is nothing to, saying why, and ValidationFailed
     when the result does not pass; nothing is published then.
     """
     started = time.perf_counter()
@@ -127,7 +127,7 @@ def _candidate(
     progress: Progress | None,
 ) -> tuple[Candidate, dict[str, int], Asked]:
     if not documents:
-        raise InvalidInput("There is nothing to publish: no document is cleaned yet. Run `twin sync` first.")
+        raise NothingToPublish("There is nothing to publish: no document is cleaned yet. Run `twin sync` first.")
     sides = split(
         [Dated(document_id=one.document.document_id, cluster_id=one.cluster_id, at=one.first_at) for one in documents]
     )

@@ -64,6 +64,7 @@ def measure(
             across[name] += sides[passages[here].id] != sides[passages[there].id]
     same = Counter((" ".join(words(one.answer)), " ".join(words(one.rejected or ""))) for one in ordered)
     lengths = {one.id: len(words(one.answer)) for one in ordered}
+    private = [sum(redact(all_of(one), keep=keep).counts.values()) for one in ordered]
     columns: dict[str, Sequence[object]] = {
         "example_id": [one.id for one in ordered],
         "words": [lengths[one.id] for one in ordered],
@@ -73,12 +74,13 @@ def measure(
         "near_duplicates_across": [across[one.answer] for one in ordered],
         "near_duplicates": [near[one.answer] for one in ordered],
         "copies": [same[" ".join(words(one.answer)), " ".join(words(one.rejected or ""))] - 1 for one in ordered],
-        "private": [sum(redact(all_of(one), keep=keep).counts.values()) for one in ordered],
+        "private": private,
     }
     rule_made = sum(one.origin == "rule" for one in ordered)
     whole = {
         "train": float(len(train)),
         "test": float(len(test)),
+        "private": sum(bool(count) for count in private) / (len(ordered) or 1),
         "rule_made": rule_made / (len(ordered) or 1),
         "imbalance": _imbalance(train, test),
         "of_the_last": len(ordered) / before if before else 1.0,

@@ -12,7 +12,7 @@ from datetime import datetime
 from math import ceil
 from uuid import UUID
 
-from twin_core.errors import InvalidInput
+from twin_core.errors import NothingToPublish
 from twin_core.records import Split
 
 TEST_SHARE = 0.2
@@ -39,13 +39,13 @@ def split(documents: Sequence[Dated]) -> dict[UUID, Split]:
     """The side of every document: the newest max(20 %, 30), never more than half, are held out.
 
     Where that is half of them (fewer than 60 documents), every second of six blocks of time is held out instead.
-    A cluster of near-duplicates goes whole to the side of its earliest document. Raises InvalidInput when there are
+    A cluster of near-duplicates goes whole to the side of its earliest document. Raises NothingToPublish when there are
     too few different texts to hold any out.
     """
     clusters = _clusters(documents)
     if len(clusters) < LEAST_TEXTS:
         alike = f" ({len(documents)} documents, near-duplicates counted once)" if len(documents) > len(clusters) else ""
-        raise InvalidInput(
+        raise NothingToPublish(
             f"There is nothing to publish: {len(clusters)} different texts{alike} are too few to learn from some and be "
             f"examined on others. It takes {LEAST_TEXTS}; add sources, then `twin sync`."
         )

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from twin_core import identity
 from twin_core.datasets.ethics import EthicsReport, blocked, ethics_report
 from twin_core.datasets.measures import Validate, Verdict, measure
-from twin_core.errors import InvalidInput, ValidationFailed
+from twin_core.errors import InvalidInput, NothingToPublish, ValidationFailed
 from twin_core.records import Author, Example, ExampleKind, Split
 from twin_core.store import datasets as store
 from twin_core.store.database import Database
@@ -88,7 +88,7 @@ def publish(
 ) -> Built:
     """Measure, validate, report on and publish a set, unless it is the current version already.
 
-    Raises InvalidInput when one side is empty, and ValidationFailed when the set is below 80 % of the current one
+    Raises NothingToPublish when one side is empty, and ValidationFailed when the set is below 80 % of the current one
     without `allow_shrink`, when `validate` says no, or when the ethics report counts more than `blocks` allows.
     Nothing is stored then but that report, which says what to look at.
     """
@@ -260,7 +260,7 @@ def _refuse_empty(candidate: Candidate, drops: Mapping[str, int]) -> None:
     lacking = [split.value for split in Split if not found[split]]
     if lacking:
         passages = sum(origin.passages for origin in candidate.origins)
-        raise InvalidInput(
+        raise NothingToPublish(
             f"There is nothing to publish: no {' and no '.join(lacking)} example is left of {passages} passages of "
             f"{len(candidate.origins)} documents. Dropped: {_told(drops)}. What is published stays as it is."
         )

@@ -39,7 +39,7 @@ def _whole(settings: Settings) -> tuple[_Whole, ...]:
     """Rules over the version as a whole."""
     return (
         _Whole(Rule("some_train", "There is something to learn from.", "train", at_least=1)),
-        _Whole(Rule("some_test", "There is something to be examined on.", "test", at_least=1)),
+        _Whole(Rule("some_test", "There is something to be examined on.", "untested", at_most=0)),
         _Whole(
             Rule(
                 "private", "Few enough examples hold personal data or secrets.", "private",

@@ -80,6 +80,7 @@ def measure(
     whole = {
         "train": float(len(train)),
         "test": float(len(test)),
+        "untested": float(not test and any(one.kind == ExampleKind.INSTRUCT for one in ordered)),
         "private": sum(bool(count) for count in private) / (len(ordered) or 1),
         "rule_made": rule_made / (len(ordered) or 1),
         "imbalance": _imbalance(train, test),

@@ -257,7 +257,9 @@ def _told(drops: Mapping[str, int]) -> str:
 
 def _refuse_empty(candidate: Candidate, drops: Mapping[str, int]) -> None:
     found = Counter(candidate.sides.values())
-    lacking = [split.value for split in Split if not found[split]]
+    # Pairs from feedback come from where people asked; an evaluation is made on the instruction set's test side.
+    needed = Split if candidate.kind == ExampleKind.INSTRUCT else (Split.TRAIN,)
+    lacking = [split.value for split in needed if not found[split]]
     if lacking:
         passages = sum(origin.passages for origin in candidate.origins)
         raise NothingToPublish(

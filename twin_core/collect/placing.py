@@ -133,6 +133,15 @@ class Placing:
         self._follow(self.shelf.documents[here.document_id], here.last_seen_at)
         return here.document_id, here.location
 
+    def holds(self, native_id: str) -> bool:
+        """Whether `part` would leave a location as it stands."""
+        here = self.shelf.places[self.source_id, native_id]
+        document = self.shelf.documents[here.document_id]
+        if not here.live or here.content_hash == document.content_hash or self._leading(document) is here:
+            return True
+        ground = self._in_common(here, document, here.marks)
+        return ground is not None and ground.joined_by is here.joined_by
+
     def part(self, native_id: str, at: datetime) -> UUID | None:
         """Take a location whose text is not its document's out of it, unless it holds there by what they have in common.
 

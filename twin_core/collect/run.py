@@ -191,6 +191,9 @@ class _Run:
             strayed = placement.strayed_places(conn, self.id, self.source.id)
         for start in range(0, len(strayed), BATCH_ITEMS):
             some = strayed[start : start + BATCH_ITEMS]
+            # Most hold where they are: what else they might join is asked only for those that do not.
+            first_look = self._load(some)
+            some = [native_id for native_id in some if not first_look.holds(native_id)]
             placing = self._load(some, *self._texts_of(some))
             words = []
             for native_id in some:

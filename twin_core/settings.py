@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     mlflow_database_url: SecretStr | None = Field(
         None, description="MLflow's own database. Default: `mlflow` on the same server."
     )
+    mlflow_url: str | None = Field(
+        None,
+        description="MLflow server that keeps the runs of training, http://host:port; `off`: none are kept. Unset: MLflow's "
+        "own database, written to directly, whether or not the local server runs.",
+    )
     mongo_url: SecretStr | None = Field(
         None, description="MongoDB for raw documents: mongodb://host/database. Unset: Postgres JSONB."
     )

@@ -56,6 +56,12 @@ INSERT INTO serving.feedback (id, author_id, trace_id, verdict, edited) SELECT i
 UPDATE features.cleaned_documents SET metadata = '{"thread": ["1", "2"]}';
 INSERT INTO training.llm_answers (author_id, document_id, key, purpose, model, prompt_version, answer)
     SELECT author_id, id, 'k', 'instruction', 'm', '1', 'a' FROM warehouse.documents;
+INSERT INTO training.attempts (id, author_id, kind, job_hash, version_id, job, host, pid)
+    SELECT author_id, author_id, 'sft', 'h', id, '{}', 'h', 1 FROM training.dataset_versions;
+INSERT INTO training.adapters (id, author_id, version, kind, base_model, base_hash, version_id, attempt_id, file_key, config, metrics, code_revision)
+    SELECT 'a' || author_id, author_id, 1, 'sft', 'b', 'h', version_id, id, 'k', '{}', '{"loss": 1.5}', '1' FROM training.attempts;
+INSERT INTO training.author_defaults (author_id, profile, changes, score, trials, version_id)
+    SELECT author_id, 'tiny', '{}', 1, 1, id FROM training.dataset_versions;
 """
 
 Login = Callable[..., psycopg.Connection]

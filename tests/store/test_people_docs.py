@@ -20,7 +20,8 @@ SECTIONS = {
 VIEWS = (
     "documents", "chunks", "embedding_coverage", "source_outcomes", "items", "answer_sources", "documents_by_month",
     "style_by_month", "pipeline_coverage", "source_activity", "writing_rhythm", "revisions", "threads",
-    "dataset_versions", "dataset_examples", "dataset_documents", "dataset_drops", "answer_feedback", "files",
+    "dataset_versions", "dataset_examples", "dataset_documents", "dataset_drops", "answer_feedback", "files", "adapters",
+    "adapter_documents",
 )  # fmt: skip
 EXAMPLES = [(view, query) for view in VIEWS for query in SECTIONS[view]]
 

@@ -79,7 +79,7 @@ def ensure_stand_in(
         if not (made / "config.json").is_file():
             draft = Path(tempfile.mkdtemp(prefix=f".{STAND_IN}-", dir=folder))
             try:
-                _make(ordered, draft, seconds=seconds, seed=seed, progress=progress or (lambda _done, _total: None))
+                make_llama(ordered, draft, card=_CARD, seconds=seconds, seed=seed, progress=progress)
                 draft.chmod(0o755)
                 shutil.rmtree(made, ignore_errors=True)
                 draft.rename(made)
@@ -107,7 +107,21 @@ def _point(link: Path, target: Path) -> None:
     fresh.replace(link)
 
 
-def _make(texts: Sequence[str], folder: Path, *, seconds: float, seed: int, progress: Progress) -> None:
+def make_llama(
+    texts: Sequence[str],
+    folder: Path,
+    *,
+    card: str,
+    seconds: float | None = SECONDS,
+    steps: int = STEPS,
+    seed: int = SEED,
+    progress: Progress | None = None,
+) -> None:
+    """Make a tiny Llama from these texts, with its tokenizer and chat template, and save it in `folder`.
+
+    `card` becomes its README, with `{texts}` and `{parameters}` filled in. Without a limit in `seconds` the weights follow
+    from texts, steps and seed alone. `progress` is told seconds, or steps where there is no limit, done and in all.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging as transformers_logging
@@ -131,14 +145,21 @@ def _make(texts: Sequence[str], folder: Path, *, seconds: float, seed: int, prog
         llm_twin_stand_in=True,
     )
     model = LlamaForCausalLM(configuration)
-    _train(model, _batches(texts, tokenizer, seed), seconds=seconds, seed=seed, progress=progress)
+    _train(
+        model,
+        _batches(texts, tokenizer, seed),
+        seconds=seconds,
+        steps=steps,
+        seed=seed,
+        progress=progress or (lambda _done, _total: None),
+    )
     # Sampled, because a model of this size repeats itself without end when it always takes the likeliest token.
     model.generation_config.update(
         do_sample=True, temperature=0.6, top_p=0.9, repetition_penalty=1.05, eos_token_id=end, pad_token_id=pad
     )
     model.eval().save_pretrained(folder)
     _save_tokenizer(tokenizer, folder)
-    (folder / "README.md").write_text(_CARD.format(texts=len(texts), parameters=model.num_parameters()))
+    (folder / "README.md").write_text(card.format(texts=len(texts), parameters=model.num_parameters()))
 
 
 def _tokenizer(texts: Sequence[str]) -> Any:
@@ -216,15 +237,24 @@ def _dialogues(texts: Sequence[str], chance: random.Random) -> list[str]:
     return made
 
 
-def _train(model: Any, batch: Callable[[], list[list[int]]], *, seconds: float, seed: int, progress: Progress) -> None:
+def _train(
+    model: Any,
+    batch: Callable[[], list[list[int]]],
+    *,
+    seconds: float | None,
+    steps: int,
+    seed: int,
+    progress: Progress,
+) -> None:
     import torch
 
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
     spread = torch.Generator().manual_seed(seed)
     began = monotonic()
     model.train()
-    for step in range(STEPS):
-        done = max(step / STEPS, (monotonic() - began) / seconds)
+    total = round(steps if seconds is None else seconds)
+    for step in range(steps):
+        done = max(step / steps, 0 if seconds is None else (monotonic() - began) / seconds)
         if done >= 1:
             break
         for group in optimiser.param_groups:
@@ -242,8 +272,8 @@ def _train(model: Any, batch: Callable[[], list[list[int]]], *, seconds: float, 
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if step % 10 == 0:
-            progress(round(done * seconds), round(seconds))
-    progress(round(seconds), round(seconds))
+            progress(round(done * total), total)
+    progress(total, total)
 
 
 _CARD = """# Stand-in: proof of the wiring, not of the writing

@@ -441,3 +441,53 @@ feedback = _table(
     _column("key_id", Uuid(), null=True),
     _column("at", _Time),
 )
+
+attempts = _table(
+    "training.attempts",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("kind", Text()),
+    _column("job_hash", Text()),
+    _column("version_id", Text()),
+    _column("job", _Json),
+    _column("state", Text()),
+    _column("host", Text()),
+    _column("pid", Integer()),
+    _column("progress", _Json),
+    _column("reason", Text(), null=True),
+    _column("adapter_id", Text(), null=True),
+    _column("started_at", _Time),
+    _column("heartbeat_at", _Time),
+    _column("finished_at", _Time, null=True),
+)
+
+adapters = _table(
+    "training.adapters",
+    _column("id", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("version", Integer()),
+    _column("kind", Text()),
+    _column("base_model", Text()),
+    _column("base_hash", Text()),
+    _column("version_id", Text()),
+    _column("fraction", Double()),
+    _column("parent_id", Text(), null=True),
+    _column("attempt_id", Uuid()),
+    _column("file_key", Text()),
+    _column("config", _Json),
+    _column("metrics", _Json),
+    _column("code_revision", Text()),
+    _column("mlflow_run_id", Text(), null=True),
+    _column("created_at", _Time),
+)
+
+author_defaults = _table(
+    "training.author_defaults",
+    _column("author_id", Uuid(), key=True),
+    _column("profile", Text(), key=True),
+    _column("changes", _Json),
+    _column("score", Double()),
+    _column("trials", Integer()),
+    _column("version_id", Text()),
+    _column("found_at", _Time),
+)

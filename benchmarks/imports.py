@@ -13,8 +13,10 @@ Seen on two cores that five other programs shared (25 November 2026):
     format         MB       items   seconds   items/s  peak MB   (read)
     linkedin       20      26,896      10.1     2,653       45
     linkedin      200     268,885     107.1     2,510       45
+    linkedin    2,000   2,688,948    1020.9     2,634       44
     mbox           20         975      19.9        49       43
     mbox          200       9,700     196.5        49       43
+    mbox        2,000      96,900     534.0       181       43
 """
 
 from __future__ import annotations

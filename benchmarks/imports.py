@@ -7,16 +7,6 @@
 Each export is made up word by word and read in a process of its own, as `twin import` reads it: recognised by content,
 then every item once. `--mb` is the size of what is read, unpacked. Peak memory is the process's high-water mark of
 resident memory (VmHWM where /proc has it, since ru_maxrss also counts what the parent held before the program began).
-
-Seen on two cores that five other programs shared (25 November 2026):
-
-    format         MB       items   seconds   items/s  peak MB   (read)
-    linkedin       20      26,896      10.1     2,653       45
-    linkedin      200     268,885     107.1     2,510       45
-    linkedin    2,000   2,688,948    1020.9     2,634       44
-    mbox           20         975      19.9        49       43
-    mbox          200       9,700     196.5        49       43
-    mbox        2,000      96,900     534.0       181       43
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import Message, Scope
 
+from twin_api.adapters import AdaptersController
 from twin_api.auth import PUBLIC, KeyMiddleware, provide_author, provide_holder
 from twin_api.chat import ChatController
 from twin_api.documents import DocumentsController, ForgetRequestsController
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             ForgetRequestsController,
             SourcesController,
             SourceChangesController,
+            AdaptersController,
             healthz,
             readyz,
             pages,

@@ -22,12 +22,15 @@ from twin_api.limits import (
 )
 from twin_core.collect.alarms import AlarmKind
 from twin_core.collect.standing import Standing
+from twin_core.promotion import Decision
 from twin_core.records import Category, Passage, SearchFilters, Source
 from twin_core.records import Outcome as ItemOutcome
+from twin_core.store.adapters import Adapter
 from twin_core.store.collect_requests import CollectRequest
 from twin_core.store.documents import DocumentRow, Lineage
 from twin_core.store.ledger import LedgerItem, Run
 from twin_core.store.purging import RequestState
+from twin_core.store.registry import Approval, Deployment
 from twin_core.writing.citations import Citation
 
 
@@ -515,6 +518,89 @@ class CollectRequestView(Struct, kw_only=True):
     def of(cls, request: CollectRequest) -> CollectRequestView:
         """The request as the API shows it."""
         return convert(request, cls, from_attributes=True)
+
+
+class AdapterView(Struct, kw_only=True):
+    """A trained adapter."""
+
+    id: str
+    version: int
+    kind: Literal["sft", "dpo"]
+    base_model: str
+    dataset_version: str
+    created_at: datetime
+    tainted_at: datetime | None
+    """When a document was forgotten that it was trained on. It may not serve any more."""
+    verdict: str
+    """What the promotion rule says now: better, fresher, not better, insufficient evidence, refused."""
+    reasons: list[str]
+    deployment: str | None
+    """`serving`, `previous` (loaded, to go back to), `starting`, ...; null when it never was brought up."""
+    served_name: str | None
+
+    @classmethod
+    def of(cls, adapter: Adapter, decision: Decision, deployments: list[Deployment]) -> AdapterView:
+        """The adapter as the API shows it, with its deployments, the latest first."""
+        latest = deployments[0] if deployments else None
+        return cls(
+            id=adapter.id,
+            version=adapter.version,
+            kind="dpo" if adapter.kind == "dpo" else "sft",
+            base_model=adapter.base_model,
+            dataset_version=adapter.version_id,
+            created_at=adapter.created_at,
+            tainted_at=adapter.tainted_at,
+            verdict=decision.verdict.value,
+            reasons=list(decision.reasons),
+            deployment=latest.state if latest else None,
+            served_name=latest.served_name if latest else None,
+        )
+
+
+class AdapterList(Struct, kw_only=True):
+    """The newest version first."""
+
+    adapters: list[AdapterView]
+
+
+class ApproveRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """That an adapter may serve."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
+    """Needed where the evidence is insufficient."""
+
+
+class RejectRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """That an adapter shall not serve."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=2_000)]
+
+
+class DecisionView(Struct, kw_only=True):
+    """A decision on an adapter, and what has become of it."""
+
+    id: UUID
+    adapter_id: str
+    verdict: Literal["approve", "reject"]
+    by: str
+    reason: str | None
+    at: datetime
+    state: Literal["requested", "done", "refused"]
+    attempts: int
+    problem: str | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, approval: Approval) -> DecisionView:
+        """The decision as the API shows it."""
+        return convert(approval, cls, from_attributes=True)
+
+
+class ServingView(Struct, kw_only=True):
+    """What answers now."""
+
+    adapter_id: str | None
+    served_name: str
 
 
 class OpenAIError(Struct, kw_only=True):

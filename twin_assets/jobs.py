@@ -1,4 +1,5 @@
-"""The jobs: `refresh`, which brings an author's twin up to date, and `datasets`, which a person starts by hand.
+"""The jobs: `refresh`, which brings an author's twin up to date, `datasets`, which a person
+starts by hand, `learn` and `promote`.
 
 In one process: four assets in the default executor start four processes of seconds each, where most refreshes have
 nothing to do. Training, which needs a process of its own, is launched by its asset.
@@ -11,6 +12,7 @@ import dagster as dg
 from twin_assets.defs.collect import raw_documents
 from twin_assets.defs.datasets import instruct_dataset, preference_dataset
 from twin_assets.defs.features import chunks, cleaned_documents, embeddings, refresh_outcome
+from twin_assets.defs.promotion import LEARN, PROMOTE, champion, evaluation
 from twin_assets.partitions import authors
 
 REFRESH = "refresh"
@@ -30,4 +32,21 @@ datasets = dg.define_asset_job(
     partitions_def=authors,
     executor_def=dg.in_process_executor,
     description="Build an author's dataset versions from what is cleaned and embedded now.",
+)
+
+promote = dg.define_asset_job(
+    PROMOTE,
+    selection=[champion],
+    partitions_def=authors,
+    executor_def=dg.in_process_executor,
+    description="Carry out what was decided on adapters: started by the `approvals` sensor.",
+)
+
+learn = dg.define_asset_job(
+    LEARN,
+    selection=(dg.AssetSelection.tag("pipeline", "training") & dg.AssetSelection.key_substring("sft"))
+    | dg.AssetSelection.assets(evaluation),
+    partitions_def=authors,
+    executor_def=dg.in_process_executor,
+    description="Train an adapter on the current dataset and evaluate it: started by the `retrain` sensor.",
 )

@@ -16,18 +16,27 @@ import dagster as dg
 from twin_assets import alerts
 from twin_assets.defs.collect import Collection
 from twin_assets.defs.forgetting import FORGET, forget
-from twin_assets.jobs import refresh
+from twin_assets.jobs import learn, promote, refresh
 from twin_assets.partitions import AUTHORS, authors
 from twin_assets.resources import Twin
+from twin_core.monitoring import learning
+from twin_core.monitoring.retraining import COOLDOWN, advise
 from twin_core.records import Source
 from twin_core.store import authors as store
-from twin_core.store import collect_requests, purging
+from twin_core.store import collect_requests, purging, registry
+from twin_core.store.registry import Approval
 
 DUE_KEY = "twin/due"
 """Run tag: which sources at which due time, or on which request, the run was asked for."""
 FORGET_KEY = "twin/forget"
 """Run tag: which requests to forget."""
+DECISION_KEY = "twin/decision"
+"""Run tag: which decisions on adapters."""
+LEARN_KEY = "twin/learn"
+"""Run tag: which dataset version was to be learnt."""
 INTERVAL_SECONDS = 30
+RETRAIN_SECONDS = 600
+"""Between two looks at whether to learn again: a look compares embeddings, and nothing hurries."""
 RETRY_AFTER = timedelta(minutes=10)
 """Pause before a due time is asked for again when its run ended before it collected; it doubles each time."""
 LONGEST_PAUSE = timedelta(hours=6)
@@ -110,6 +119,89 @@ def forget_requests(context: dg.SensorEvaluationContext, twin: Twin) -> dg.Senso
     )
 
 
+@dg.sensor(
+    job=promote,
+    minimum_interval_seconds=INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has decisions on adapters carried out, and reports each as the asset `adapter_approval`.",
+)
+def approvals(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
+    """One run per author with open decisions. One that could not be carried out is tried again after a pause."""
+    with twin.database.transaction() as conn:
+        slugs = {author.id: author.slug for author in store.list_authors(conn)}
+        asked: dict[str, list[Approval]] = {}
+        for one in registry.open_decisions(conn):
+            asked.setdefault(slugs[one.author_id], []).append(one)
+    missing = sorted(set(asked) - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    requests, events, waiting = [], [], []
+    for slug, its in asked.items():
+        key = _key([str(one.id) for one in its])
+        request = _request(context.instance, promote.name, slug, (DECISION_KEY, key), now=twin.now())
+        if request is None:
+            waiting.append(slug)
+            continue
+        requests.append(request)
+        if request.run_key == key:  # not when it is tried again
+            events += [_reported(slug, one) for one in its]
+    reason = f"Decided, but a run is active or was tried a moment ago: {', '.join(waiting)}." if waiting else None
+    return dg.SensorResult(
+        run_requests=requests,
+        asset_events=events,
+        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        skip_reason=None if requests else dg.SkipReason(reason or "No decision is open."),
+    )
+
+
+def _reported(slug: str, decision: Approval) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        "adapter_approval",
+        partition=slug,
+        metadata={
+            "decision": str(decision.id),
+            "adapter": decision.adapter_id,
+            "verdict": decision.verdict,
+            "by": decision.by,
+        },
+        tags={"dagster/data_version": str(decision.id)},
+    )
+
+
+@dg.sensor(
+    job=learn,
+    minimum_interval_seconds=RETRAIN_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has an author's twin learn again when there is enough that is new, or the author's writing has moved on.",
+)
+def retrain(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
+    """At most one run per author and dataset version, none while one is active. What is missing is the tick's message."""
+    requests, said = [], []
+    now = twin.now()
+    with twin.database.transaction() as conn:
+        there = store.list_authors(conn)
+    for author in there:
+        with twin.database.transaction() as conn:
+            facts, version = learning.facts(conn, author.id, now)
+        if version is None:
+            said.append(f"{author.slug}: no dataset yet")
+            continue
+        advice = advise(facts)
+        said.append(f"{author.slug}: {advice.reason}")
+        if not advice.train:
+            continue
+        request = _request(context.instance, learn.name, author.slug, (LEARN_KEY, version), now=now, pause=COOLDOWN)
+        if request is None:
+            said[-1] += ", which a run is at work on or was a moment ago"
+        else:
+            requests.append(request)
+    missing = sorted({author.slug for author in there} - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    context.log.info("; ".join(said) or "There are no authors.")
+    return dg.SensorResult(
+        run_requests=requests,
+        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        skip_reason=None if requests else dg.SkipReason("; ".join(said) or "There are no authors."),
+    )
+
+
 def _request(
     instance: dg.DagsterInstance,
     job: str,
@@ -118,6 +210,7 @@ def _request(
     *,
     now: datetime,
     config: dg.RunConfig | None = None,
+    pause: timedelta = RETRY_AFTER,
 ) -> dg.RunRequest | None:
     """The run for one author, or None while one is active or the pause after a failed attempt lasts."""
     partition = {"dagster/partition": slug}
@@ -127,8 +220,7 @@ def _request(
     tried = instance.get_run_records(dg.RunsFilter(job_name=job, tags={name: key}))
     if tried:
         last = max(record.update_timestamp for record in tried)
-        pause = min(RETRY_AFTER * 2 ** (len(tried) - 1), LONGEST_PAUSE)
-        if now < last + pause:
+        if now < last + min(pause * 2 ** (len(tried) - 1), max(pause, LONGEST_PAUSE)):
             return None
     return dg.RunRequest(
         run_key=f"{key}-{len(tried)}" if tried else key, partition_key=slug, run_config=config, tags={name: key}

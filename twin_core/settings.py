@@ -92,6 +92,18 @@ class Settings(BaseSettings):
     llm_idle_seconds: float = Field(20.0, description="Longest silence between two tokens.")
     llm_max_tokens: int = Field(700, description="Longest answer, in tokens, unless the request says less.")
 
+    llm_adapters: Path | None = Field(
+        None, description="Folder that adapters are put into for TGI or vLLM, as this machine sees it."
+    )
+    llm_adapters_there: str | None = Field(
+        None, description="The same folder as the LLM server sees it. Default: the same path."
+    )
+    llm_restart: list[str] = Field(
+        default_factory=list,
+        description="JSON list, a command and its arguments, that restarts TGI's replicas one after the other: TGI reads its "
+        "adapters only when it starts, from LORA_ADAPTERS in `adapters.env` of that folder.",
+    )
+
     # Collection
     contact: str = Field("", description="Mail address or URL put into the crawler's user agent.")
     crawl_requests_per_second: float = Field(2.0, description="Requests per second and host, at most.")

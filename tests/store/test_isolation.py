@@ -62,6 +62,12 @@ INSERT INTO training.adapters (id, author_id, version, kind, base_model, base_ha
     SELECT 'a' || author_id, author_id, 1, 'sft', 'b', 'h', version_id, id, 'k', '{}', '{"loss": 1.5}', '1' FROM training.attempts;
 INSERT INTO training.author_defaults (author_id, profile, changes, score, trials, version_id)
     SELECT author_id, 'tiny', '{}', 1, 1, id FROM training.dataset_versions;
+INSERT INTO training.evaluations (id, author_id, adapter_id, version_id, split_id, documents, against, figures)
+    SELECT author_id, author_id, id, version_id, 's', 40, '{"base": {"style": {"mean": 0.4, "low": 0.1, "high": 0.7}}}', '{}'
+    FROM training.adapters;
+INSERT INTO training.approvals (id, author_id, adapter_id, verdict, by) SELECT author_id, author_id, id, 'approve', 'p' FROM training.adapters;
+INSERT INTO serving.deployments (id, author_id, adapter_id, engine, served_name, state)
+    SELECT author_id, author_id, id, 'vllm', 'n', 'serving' FROM training.adapters;
 """
 
 Login = Callable[..., psycopg.Connection]

@@ -22,6 +22,7 @@ VIEWS = (
     "style_by_month", "pipeline_coverage", "source_activity", "writing_rhythm", "revisions", "threads",
     "dataset_versions", "dataset_examples", "dataset_documents", "dataset_drops", "answer_feedback", "files", "adapters",
     "adapter_documents",
+    "evaluations", "adapter_lineage",
 )  # fmt: skip
 EXAMPLES = [(view, query) for view in VIEWS for query in SECTIONS[view]]
 

@@ -55,6 +55,7 @@ def external_assets(settings: Settings) -> Sequence[dg.AssetSpec]:
         ),
         dg.AssetSpec(
             LLM_SERVER,
+            deps=["champion"],
             group_name="serving",
             kinds={settings.llm_engine},
             description="Answers at the chat API: the local server, or the one that TWIN_LLM_URL names.",

@@ -8,6 +8,7 @@ a ready-made client: docs/decisions/0005-chat-client.md.
 from __future__ import annotations
 
 import asyncio
+import copy
 import ipaddress
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -23,6 +24,7 @@ from twin_core.errors import InvalidInput, ServiceUnavailable
 from twin_core.models import local_server
 from twin_core.models.chat_wire import Finish, Malformed, Reported, Text, Usage, parse_body, parse_event
 from twin_core.settings import Settings
+from twin_core.store.registry import Deployment
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.3
@@ -89,6 +91,32 @@ class Completion:
     end: End
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """An adapter in the LLM server, as a request names it."""
+
+    model: str
+    url: str | None = None
+    """Of a server of its own, without /v1. None: the one of the settings."""
+
+
+def served_by(deployment: Deployment | None, settings: Settings) -> Served | None:
+    """How a request reaches the deployed adapter; None when the settings' own model answers.
+
+    TGI and vLLM take the adapter's name as the request's model; a local server is one process for one model. A
+    deployment of another engine than the settings name is none: that server is not asked. Raises ChatUnreachable while
+    the local server of the adapter is not up.
+    """
+    if deployment is None or deployment.engine != settings.llm_engine:
+        return None
+    if deployment.engine == "transformers":
+        if settings.llm_url is not None:
+            return None
+        if deployment.url is None:
+            raise ChatUnreachable(f"The server of {deployment.served_name} is not up. `twin up` starts it.")
+    return Served(model=deployment.served_name, url=deployment.url)
+
+
 def model_name(settings: Settings) -> str:
     """What the request's `model` must say for this engine.
 
@@ -119,6 +147,7 @@ class ChatClient:
         self._settings = settings
         self._attempts = attempts
         self._base = settings.llm_base_url
+        self._served: Served | None = None
         key = settings.llm_api_key
         self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
@@ -134,6 +163,14 @@ class ChatClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def asking(self, served: Served | None) -> ChatClient:
+        """The same client, over the same connections, asking this adapter. It need not be closed."""
+        if served is None:
+            return self
+        other = copy.copy(self)
+        vars(other).update(_served=served, _base=f"{served.url.rstrip('/')}/v1" if served.url else self._base)
+        return other
 
     async def aclose(self) -> None:
         """Close the pooled connections."""
@@ -209,7 +246,7 @@ class ChatClient:
         schema: Mapping[str, object] | None,
     ) -> dict[str, object]:
         body: dict[str, object] = {
-            "model": model_name(self._settings),
+            "model": self._served.model if self._served else model_name(self._settings),
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "max_tokens": max_tokens or self._settings.llm_max_tokens,
             "stream": True,
@@ -383,5 +420,5 @@ def _is_local(url: str) -> bool:
 
 __all__ = [
     "ChatClient", "ChatError", "ChatGarbled", "ChatInterrupted", "ChatRefused", "ChatTimeout", "ChatUnreachable",
-    "Completion", "End", "Message", "Token", "Usage", "model_name",
+    "Completion", "End", "Message", "Served", "Token", "Usage", "model_name", "served_by",
 ]  # fmt: skip

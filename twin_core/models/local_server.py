@@ -42,12 +42,17 @@ def missing(settings: Settings) -> str | None:
     """Why there is no local server to start, in words for a person; None when there is one."""
     if settings.llm_url is not None:
         return f"TWIN_LLM_URL names a server: {settings.llm_url}"
-    absent = [name for name in ("transformers", "torch", "fastapi", "uvicorn", "openai") if not _installed(name)]
-    if absent:
-        return f"not installed: {', '.join(absent)} (the extra `training` brings them)"
+    if (absent := missing_packages()) is not None:
+        return absent
     if served_model(settings) is None:
         return "the stand-in model is made from the author's text, and there is none yet"
     return None
+
+
+def missing_packages() -> str | None:
+    """What is not installed that any local server needs, in words; None when all is there."""
+    absent = [name for name in ("transformers", "torch", "fastapi", "uvicorn", "openai") if not _installed(name)]
+    return f"not installed: {', '.join(absent)} (the extra `training` brings them)" if absent else None
 
 
 def command(settings: Settings) -> list[str] | None:
@@ -58,6 +63,12 @@ def command(settings: Settings) -> list[str] | None:
     # The stand-in goes by its short name, seen from its folder: a path would end up in every answer.
     folder = str(models_folder(settings).absolute()) if model == STAND_IN else os.curdir
     return [sys.executable, "-m", "twin_core.models.local_server", model, settings.host, str(settings.llm_port), folder]
+
+
+def command_for(settings: Settings, name: str, port: int) -> list[str]:
+    """The command line of a server of its own for one folder among the local models."""
+    folder = str(models_folder(settings).absolute())
+    return [sys.executable, "-m", "twin_core.models.local_server", name, settings.host, str(port), folder]
 
 
 def context_window(settings: Settings) -> int:

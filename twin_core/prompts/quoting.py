@@ -22,6 +22,7 @@ _NAMED = re.compile(
 )
 # A line that looks like another labelled passage or another turn.
 _LABEL_LINE = re.compile(r"^(\s*)\[(\d{1,3})\](?=\s)", re.MULTILINE)
+_QUOTATION = re.compile(r"<passage-(\d+)>\n(.*?)\n</passage-\1>", re.DOTALL)
 # Control characters but tab and newline, and the marks that reorder or hide text.
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
@@ -40,6 +41,11 @@ def harmless(text: str) -> str:
 def labelled(passages: Sequence[Passage]) -> str:
     """The passages as the answer templates quote them, labelled from 1 in this order."""
     return "\n\n".join(_quoted(label, passage) for label, passage in enumerate(passages, start=1))
+
+
+def quoted(prompt: str) -> tuple[str, ...]:
+    """The passages that `labelled` put into a prompt, in their order, as the model reads them."""
+    return tuple(found[2] for found in _QUOTATION.finditer(prompt))
 
 
 def _quoted(label: int, passage: Passage) -> str:

@@ -1,17 +1,19 @@
 """Asks services whether they work, and the database what it holds. Reads only; starts nothing.
 
 A probe answers one question: does this service do its work now? A process that is alive proves nothing, so each kind
-of service has its own: an HTTP answer, an open port, a heartbeat row.
+of service has its own: an HTTP answer, an open port, a lock that is held, a heartbeat row.
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -34,6 +36,8 @@ def works(service: Service) -> bool:
     if service.probe == "tcp":
         host, _, port = service.probe_target.rpartition(":")
         return port_answers(host.strip("[]"), int(port))
+    if service.probe == "lock":
+        return held(Path(service.probe_target))
     return _heart_beats(service.probe_target)
 
 
@@ -58,6 +62,18 @@ def port_answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def held(lock: Path) -> bool:
+    """Whether a process holds this file's lock."""
+    try:
+        with lock.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _heart_beats(url: str) -> bool:

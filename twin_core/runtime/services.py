@@ -25,7 +25,7 @@ from twin_core.runtime.folders import folders
 from twin_core.runtime.urls import url_for
 from twin_core.settings import Settings
 
-Probe = Literal["http", "tcp", "dagster-heartbeat"]
+Probe = Literal["http", "tcp", "lock", "dagster-heartbeat"]
 
 CODE_LOCATION = "twin_assets.definitions"
 LOCATION_NAME = "twin"
@@ -56,7 +56,7 @@ class Service:
     """What a person opens; empty where there is nothing to see."""
     probe: Probe = "http"
     probe_target: str = ""
-    """URL for http, host:port for tcp, database URL for the heartbeat."""
+    """URL for http, host:port for tcp, the file it holds for lock, database URL for the heartbeat."""
     stop_stage: int = 1
     """Services of a lower stage are stopped first: what asks others goes before what is asked."""
     slow: bool = False
@@ -91,6 +91,7 @@ def plan(settings: Settings) -> Plan:
         "webserver": _webserver(settings),
         "daemon": _daemon(settings),
         "llm": _llm(settings),
+        "adapters": _adapters(settings),
         "api": _api(settings),
     }.items():
         if isinstance(made, Service):
@@ -293,6 +294,23 @@ def _llm(settings: Settings) -> Service | str:
         port_setting="TWIN_LLM_PORT",
         url=f"{address}/v1",
         probe_target=f"{address}/health",
+        slow=True,
+    )
+
+
+def _adapters(settings: Settings) -> Service | str:
+    from twin_core.models import local_server
+
+    if settings.llm_url is not None or settings.llm_engine != "transformers":
+        return "adapters are served by the server that TWIN_LLM_URL names"
+    if (absent := local_server.missing_packages()) is not None:
+        return absent
+    return Service(
+        name="adapters",
+        title="Servers of approved adapters",
+        command=(sys.executable, "-m", "twin_core.champion.fleet"),
+        probe="lock",
+        probe_target=str(folders(settings).run / "fleet.lock"),
         slow=True,
     )
 

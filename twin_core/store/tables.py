@@ -491,3 +491,50 @@ author_defaults = _table(
     _column("version_id", Text()),
     _column("found_at", _Time),
 )
+
+evaluations = _table(
+    "training.evaluations",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("adapter_id", Text()),
+    _column("version_id", Text()),
+    _column("split_id", Text()),
+    _column("documents", Integer()),
+    _column("champion_id", Text(), null=True),
+    _column("against", _Json),
+    _column("figures", _Json),
+    _column("report_key", Text(), null=True),
+    _column("at", _Time),
+)
+
+approvals = _table(
+    "training.approvals",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("adapter_id", Text()),
+    _column("verdict", Text()),
+    _column("by", Text()),
+    _column("reason", Text(), null=True),
+    _column("at", _Time),
+    _column("state", Text()),
+    _column("attempts", Integer()),
+    _column("decision", _Json, null=True),
+    _column("problem", Text(), null=True),
+    _column("finished_at", _Time, null=True),
+)
+
+deployments = _table(
+    "serving.deployments",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("adapter_id", Text()),
+    _column("engine", Text()),
+    _column("served_name", Text()),
+    _column("url", Text(), null=True),
+    _column("state", Text()),
+    _column("approval_id", Uuid(), null=True),
+    _column("previous_id", Uuid(), null=True),
+    _column("reason", Text(), null=True),
+    _column("at", _Time),
+    _column("since", _Time),
+)

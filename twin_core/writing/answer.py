@@ -16,13 +16,15 @@ from uuid import UUID, uuid4
 
 from twin_core import prompts
 from twin_core.errors import InvalidInput
-from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage
+from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage, served_by
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import harmless, labelled
 from twin_core.records import Author, Passage, SearchFilters
 from twin_core.retrieval.search import MAX_LIMIT, search
 from twin_core.settings import Settings
+from twin_core.store import registry
 from twin_core.store.database import Database
+from twin_core.store.registry import Deployment
 from twin_core.store.traces import Trace, TraceOutcome, TracePassage, record_trace
 from twin_core.writing.citations import Citation, citations
 from twin_core.writing.packing import answer_tokens, counter, fitting, recent
@@ -143,12 +145,15 @@ async def stream_answer(
         as_author=True,
     )
     draft.mark("search")
+    # Read for every answer: whoever goes back to an earlier adapter waits for nothing.
+    deployed = await asyncio.to_thread(_deployed, database, author)
     async with AsyncExitStack() as stack:
         client = chat if chat is not None else await stack.enter_async_context(ChatClient(settings))
         made = _pieces(
             draft,
             client,
             found,
+            deployed=deployed,
             most=most,
             settings=settings,
             history=history,
@@ -200,6 +205,7 @@ async def _pieces(
     client: ChatClient,
     found: Sequence[Passage],
     *,
+    deployed: Deployment | None,
     most: int,
     settings: Settings,
     history: Sequence[Message],
@@ -216,7 +222,8 @@ async def _pieces(
     messages = await asyncio.to_thread(_prompt, draft, found, settings, history=history, most=most, length=length)
     yield Retrieved(tuple(citations(draft.passages)))
     try:
-        async with aclosing(client.stream(messages, max_tokens=length, temperature=temperature)) as tokens:
+        asked = client.asking(served_by(deployed, settings))
+        async with aclosing(asked.stream(messages, max_tokens=length, temperature=temperature)) as tokens:
             async for token in tokens:
                 if isinstance(token, End):
                     draft.end = token
@@ -235,6 +242,11 @@ async def _pieces(
         only = prompts.load(prompts.RETRIEVAL_ONLY)
         draft.prompt_version = only.version
         yield _wrote(draft, only.fill("text", author=draft.author.name, passages=_listed(draft.passages)))
+
+
+def _deployed(database: Database, author: Author) -> Deployment | None:
+    with database.as_author(author.id) as conn:
+        return registry.serving(conn, author.id)
 
 
 def _prompt(

@@ -1,0 +1,130 @@
+"""Evaluation, approval, champion: from a trained adapter to the one that serves. A person stands between the last two.
+
+The approval is an external asset: a row that a person wrote, which the `approvals` sensor reports. `champion` reads that row and
+the evaluation again; what serves is in `serving.deployments`, and what is shown here is a mirror of it.
+
+Annotations are evaluated: Dagster does not understand the ones that `from __future__` leaves as text.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from twin_assets.automation import transient_errors, when_inputs_change
+from twin_assets.failing import permanent_errors_are_final
+from twin_assets.partitions import authors
+from twin_assets.reports import markdown_table
+from twin_assets.resources import Twin
+from twin_core.champion.judging import judge
+from twin_core.champion.promoting import carry_out
+from twin_core.errors import TwinError
+from twin_core.evaluation.launch import run_evaluation
+from twin_core.store import adapters, registry
+from twin_core.store.authors import author_by_slug
+from twin_core.store.files import file_store
+
+PROMOTE = "promote"
+LEARN = "learn"
+NOTHING = "nothing"
+"""Data version where there is no adapter yet."""
+
+_shared: dict[str, Any] = {
+    "partitions_def": authors,
+    "group_name": "promotion",
+    "owners": ["team:twin"],
+    "tags": {"pipeline": "promotion"},
+    "retry_policy": transient_errors,
+}
+
+
+@dg.asset(  # type: ignore[untyped-decorator]
+    **_shared,
+    deps=["sft_adapter", "dpo_adapter"],
+    kinds={"python", "transformers"},
+    code_version="1",
+    pool="gpu",
+    automation_condition=when_inputs_change,
+    description="The scorecard of the author's newest adapter beside the base, the champion and another author's adapter.",
+)
+def evaluation(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Measure the newest adapter, unless it was measured beside the present champion already."""
+    with permanent_errors_are_final():
+        database = twin.stores.database
+        with database.transaction() as conn:
+            author = author_by_slug(conn, context.partition_key)
+            newest = next(iter(adapters.list_adapters(conn, author.id, limit=1)), None)
+            if newest is None:
+                return dg.MaterializeResult(metadata={"adapters": 0}, data_version=dg.DataVersion(NOTHING))
+            current = registry.serving(conn, author.id)
+            made = registry.latest_evaluation(conn, author.id, newest.id)
+            beside = current.adapter_id if current is not None and current.adapter_id != newest.id else None
+        if made is None or (beside is not None and made.champion_id != beside):
+            made = run_evaluation(database, author, newest, settings=twin.settings())
+        with database.transaction() as conn:
+            decision = judge(conn, author.id, newest)
+        figures = [
+            [rival, axis, f"{one.mean:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}"]
+            for rival, axes in made.against.items()
+            for axis, one in axes.items()
+        ]
+        report = file_store(twin.settings()).address(made.report_key) if made.report_key else None
+        return dg.MaterializeResult(
+            metadata={
+                "adapter": f"v{newest.version}",
+                "verdict": decision.verdict.value,
+                "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
+                "held_out_documents": made.documents,
+                "differences": dg.MetadataValue.md(
+                    markdown_table(["against", "axis", "difference", "95 % interval"], figures)
+                ),
+                **({"report": dg.MetadataValue.url(report)} if report else {}),
+            },
+            data_version=dg.DataVersion(str(made.id)),
+        )
+
+
+adapter_approval = dg.AssetSpec(
+    "adapter_approval",
+    deps=["evaluation"],
+    partitions_def=authors,
+    group_name="promotion",
+    kinds={"person"},
+    description="What a person decided on an adapter: `twin approve`, `twin reject`, POST /v1/adapters/{id}/approve.",
+)
+
+
+@dg.asset(  # type: ignore[untyped-decorator]
+    **_shared,
+    deps=["adapter_approval", "evaluation"],
+    kinds={"python", "postgres"},
+    code_version="1",
+    description="The adapter that serves: approved by a person, judged again, tried, switched to.",
+)
+def champion(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Carry out the author's open decisions, the oldest first. One that cannot be carried out does not hold up the rest."""
+    with permanent_errors_are_final():
+        database = twin.stores.database
+        with database.transaction() as conn:
+            author = author_by_slug(conn, context.partition_key)
+            wanted = registry.open_decisions(conn, author.id)
+        outcomes, failed = [], []
+        for one in wanted:
+            try:
+                done = carry_out(database, author, one.id, settings=twin.settings())
+            except TwinError as error:
+                failed.append(error)
+                continue
+            outcomes.append([one.verdict, one.adapter_id[:12], done.state, done.problem or ""])
+        if failed:
+            raise failed[0]
+        with database.transaction() as conn:
+            now = registry.serving(conn, author.id)
+            adapter = adapters.adapter_by_id(conn, author.id, now.adapter_id) if now is not None else None
+    return dg.MaterializeResult(
+        metadata={
+            "serving": now.served_name if now is not None else "the base model",
+            "tainted": adapter is not None and adapter.tainted_at is not None,
+            "decisions": dg.MetadataValue.md(markdown_table(["verdict", "adapter", "became", "why"], outcomes)),
+        },
+        data_version=dg.DataVersion(now.adapter_id if now is not None else NOTHING),
+    )

@@ -1,0 +1,177 @@
+"""`twin models`, `evaluate`, `approve`, `reject`, `rollback`: from a trained adapter to the one that answers.
+
+What may be approved is decided in `twin_core/promotion.py`. An approval is a recorded decision; carrying it out, here or by
+Dagster's sensor, judges the evidence again.
+"""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from twin_cli import output
+from twin_core.champion.judging import as_record, judge, require
+from twin_core.errors import InvalidInput
+from twin_core.records import Author
+from twin_core.runtime.stores import Stores, stores
+from twin_core.settings import settings
+from twin_core.store import adapters, registry
+from twin_core.store.adapters import Adapter
+from twin_core.store.authors import author_by_slug
+from twin_core.store.files import file_store
+
+AuthorSlug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose twin.")]
+Which = Annotated[str, typer.Argument(metavar="ADAPTER", help="The adapter's version, such as v3.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; needed where the evidence is insufficient.")]
+WhyNot = Annotated[str, typer.Option("--reason", help="Why not: whoever trains the next one reads it.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: the login of this machine.")]
+Evaluated = Annotated[str, typer.Option("--adapter", metavar="ADAPTER", help="The adapter's version, such as v3.")]
+Most = Annotated[int, typer.Option("--prompts", min=1, help="Most prompts to answer; fewer are quicker and say less.")]
+
+
+def models(author: AuthorSlug, *, as_json: output.AsJson = False) -> None:
+    """An author's adapters: what was found of each, what was decided, which one serves."""
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        who = author_by_slug(conn, author)
+        found = [_described(conn, who, one) for one in adapters.list_adapters(conn, who.id)]
+    if as_json:
+        output.show_json(found)
+        return
+    output.show_rows(
+        ["version", "kind", "base", "trained", "evaluated", "the rule says", "decision", "serving"],
+        [
+            (
+                f"v{one['version']}",
+                one["kind"],
+                one["base_model"],
+                one["created_at"],
+                one["evaluated_at"] or "never",
+                "tainted: a document was forgotten" if one["tainted_at"] else one["verdict"],
+                one["decision"] or "",
+                one["deployment"] or "",
+            )
+            for one in found
+        ],
+        empty=f"No adapter yet. Train one: twin train --author {author}",
+    )
+
+
+def evaluate(author: AuthorSlug, adapter: Evaluated, *, prompts: Most = 60, as_json: output.AsJson = False) -> None:
+    """Measure an adapter on held-out documents beside the champion and the base, and say what the rule makes of it."""
+    from twin_core.evaluation.launch import run_evaluation
+
+    with stores(settings()) as opened:
+        who, chosen = _chosen(opened, author, adapter)
+        output.say(f"Evaluating v{chosen.version} of {who.name}: this takes minutes on a processor.")
+        made = run_evaluation(opened.database, who, chosen, settings=settings(), prompts=prompts)
+        with opened.database.transaction() as conn:
+            decision = judge(conn, who.id, chosen)
+    report = file_store(settings()).address(made.report_key) if made.report_key else None
+    if as_json:
+        output.show_json({"evaluation": output.plain(made), "report": report, **as_record(decision)})
+        return
+    output.show_rows(
+        ["against", "axis", "difference", "95 % interval"],
+        [
+            (rival, axis, f"{one.mean:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}")
+            for rival, axes in made.against.items()
+            for axis, one in axes.items()
+        ],
+    )
+    output.show(f"{decision.verdict.value}: {' '.join(decision.reasons)}")
+    output.say(f"Report: {report}")
+
+
+def approve(
+    adapter: Which, author: AuthorSlug, *, reason: Reason = None, by: By = None, as_json: output.AsJson = False
+) -> None:
+    """Let an adapter serve, if the promotion rule agrees. What serves now answers until the new one is up."""
+    from twin_core.champion.promoting import carry_out
+
+    with stores(settings()) as opened:
+        who, chosen = _chosen(opened, author, adapter)
+        with opened.database.transaction() as conn:
+            require(judge(conn, who.id, chosen), reason)
+            asked = _decide(conn, who, chosen, "approve", reason=reason, by=by)
+        output.say(f"Bringing v{chosen.version} up; what serves now answers until it is there.")
+        done = carry_out(opened.database, who, asked, settings=settings())
+    if as_json:
+        output.show_json(done)
+    elif done.state == "done":
+        output.show(f"v{chosen.version} serves. Back to what served before: twin rollback --author {author}")
+    if done.state != "done":
+        output.warn(str(done.problem))
+        output.finish(output.PARTLY)
+
+
+def reject(
+    adapter: Which, author: AuthorSlug, reason: WhyNot, *, by: By = None, as_json: output.AsJson = False
+) -> None:
+    """Record that an adapter shall not serve, and why."""
+    with stores(settings()) as opened:
+        who, chosen = _chosen(opened, author, adapter)
+        with opened.database.transaction() as conn:
+            asked = _decide(conn, who, chosen, "reject", reason=reason, by=by)
+            registry.finish_decision(conn, asked, state="done", decision=None)
+            done = registry.approval(conn, who.id, asked)
+    if as_json:
+        output.show_json(done)
+    else:
+        output.show(f"Rejected: v{chosen.version}.")
+
+
+def rollback(author: AuthorSlug, *, reason: Reason = None, as_json: output.AsJson = False) -> None:
+    """Let the adapter that served before serve again, at once."""
+    with stores(settings()) as opened, opened.database.transaction() as conn:
+        who = author_by_slug(conn, author)
+        now = registry.go_back(conn, who.id, reason or f"rolled back by {_me()}")
+    if as_json:
+        output.show_json({"serving": output.plain(now)})
+    else:
+        output.show(f"{now.served_name if now else 'The base model'} serves.")
+
+
+def _chosen(opened: Stores, slug: str, key: str) -> tuple[Author, Adapter]:
+    with opened.database.transaction() as conn:
+        who = author_by_slug(conn, slug)
+        return who, adapters.resolve_adapter(conn, who.id, key)
+
+
+def _decide(
+    conn: Any, who: Author, chosen: Adapter, verdict: registry.Verdict, *, reason: str | None, by: str | None
+) -> UUID:
+    if reason is not None and not reason.strip():
+        raise InvalidInput("The reason is empty. Say why in a few words.")
+    return registry.decide(conn, author_id=who.id, adapter_id=chosen.id, verdict=verdict, by=by or _me(), reason=reason)
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "someone on this machine"
+
+
+def _described(conn: Any, who: Author, one: Adapter) -> dict[str, Any]:
+    evaluation = registry.latest_evaluation(conn, who.id, one.id)
+    decision = registry.latest_decision(conn, who.id, one.id)
+    deployed = [d for d in registry.deployments(conn, who.id) if d.adapter_id == one.id]
+    judged = judge(conn, who.id, one)
+    return {
+        "id": one.id,
+        "version": one.version,
+        "kind": one.kind,
+        "base_model": one.base_model,
+        "dataset_version": one.version_id,
+        "created_at": one.created_at,
+        "tainted_at": one.tainted_at,
+        "evaluated_at": evaluation.at if evaluation else None,
+        "report_key": evaluation.report_key if evaluation else None,
+        "verdict": judged.verdict.value,
+        "reasons": list(judged.reasons),
+        "decision": f"{decision.verdict} by {decision.by} ({decision.state})" if decision else None,
+        "deployment": deployed[0].state if deployed else None,
+    }

@@ -1,0 +1,51 @@
+"""Starts an evaluation in a process of its own: for `twin evaluate` and for the Dagster asset, which hold no torch.
+
+What the process does is in `process.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from uuid import UUID
+
+from twin_core.errors import TwinError
+from twin_core.records import Author
+from twin_core.runtime.services import child_environment
+from twin_core.settings import Settings
+from twin_core.store import registry
+from twin_core.store.adapters import Adapter
+from twin_core.store.database import Database
+from twin_core.store.registry import Evaluation
+
+PROMPTS = 60
+"""Most prompts that are answered: twice the documents that the promotion rule wants to see."""
+
+
+def run_evaluation(
+    database: Database, author: Author, adapter: Adapter, *, settings: Settings, prompts: int = PROMPTS
+) -> Evaluation:
+    """Measure an adapter beside the base, the champion and another author's adapter; store figures and report.
+
+    Raises TwinError with the reason when it could not be done; nothing is stored then.
+    """
+    job = {
+        "author": str(author.id),
+        "adapter": adapter.id,
+        "prompts": prompts,
+        "parent": os.getpid(),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "twin_core.evaluation.process", json.dumps(job)],
+        env=child_environment(settings) | {"TOKENIZERS_PARALLELISM": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        said = [line for line in ended.stderr.splitlines() if line.strip()]
+        raise TwinError(f"The evaluation failed: {said[-1] if said else f'exit code {ended.returncode}'}")
+    with database.transaction() as conn:
+        return registry.evaluation_by_id(conn, author.id, UUID(ended.stdout.strip().splitlines()[-1]))

@@ -42,7 +42,7 @@ def _text(job: Job, made: Trained, *, author: Author, sources: Sequence[Source],
         "sft": "supervised fine-tuning on the author's passages, the loss on those alone",
         "dpo": f"direct preference optimisation (beta {job.config.preference.beta:g}) from the SFT adapter {(job.parent_id or '')[:12]}",
     }[job.kind]
-    settings = job.config.model_dump(mode="json", exclude={"shape"})
+    settings = job.config.model_dump(mode="json", exclude={"shape"}) | {"base": bases.shown(job.base)}
     return f"""# {author.name}: a twin's adapter ({job.kind.upper()})
 
 Writes in the manner of one person, from that person's own published and exported texts. Base: `{bases.shown(job.base)}`
@@ -84,7 +84,7 @@ def _consent(sources: Sequence[Source]) -> str:
     if not claimed:
         return "No source with a recorded claim is left."
     lines = [
-        f"- `{source.platform}` {source.locator}: claimed as their own by {consent.claimed_by} on {consent.claimed_at:%Y-%m-%d} "
+        f"- `{source.platform}` {bases.shown(source.locator)}: claimed as their own by {consent.claimed_by} on {consent.claimed_at:%Y-%m-%d} "
         f"({consent.proof})"
         for source, consent in claimed
     ]

@@ -93,11 +93,11 @@ def _switch(database: Database, author: Author, given: Approval, deployment: Dep
 
 
 async def try_out(deployment: Deployment, settings: Settings) -> None:
-    """Ask the smoke prompts. Raises ServiceUnavailable when one is not answered."""
+    """Ask the smoke prompts as the product asks, without a temperature: at 0 small models repeat one token. Raises ServiceUnavailable when one is not answered."""
     async with ChatClient(settings) as client:
         asked = client.asking(served_by(deployment, settings))
         for prompt in SMOKE_PROMPTS:
-            said = await asked.complete([Message(role="user", content=prompt)], max_tokens=SMOKE_TOKENS, temperature=0)
+            said = await asked.complete([Message(role="user", content=prompt)], max_tokens=SMOKE_TOKENS)
             if not said.text.strip():
                 raise ServiceUnavailable(
                     f"{deployment.served_name} came up and answered {prompt!r} with nothing, so it does not serve. Look at the "

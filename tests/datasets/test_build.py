@@ -218,6 +218,14 @@ def test_all_kinds_of_writing_become_examples(writer: Writer) -> None:
     assert built.version.manifest["by_category"].keys() == {"article", "post", "code"}
 
 
+def test_an_answer_that_its_task_leaves_three_words_of_is_dropped_and_the_rest_is_published(writer: Writer) -> None:
+    tiny = 'def tide_of_the_day(port, year, month, day):\n    """Tell how high the water stands at noon there."""\n    return 0\n'
+    writer.write(*MANY, dated(found("tiny.py", tiny, category=Category.CODE), LAST + 1))
+    built = writer.build()
+    assert built.version.manifest["by_category"].keys() == {"article"}
+    assert built.version.manifest["drops"][filters.TOO_SHORT] == 1
+
+
 def test_an_author_of_code_alone_gets_a_dataset_of_code(writer: Writer) -> None:
     writer.write(*(code(number) for number in range(30)))
     built = writer.build()

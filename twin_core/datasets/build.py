@@ -237,6 +237,9 @@ def _drafted(
                 drops.add(section, filters.OVERLAP)
                 continue
             answer = redact.redact(draft.answer, keep=keep)
+            if count_words(answer.text) < filters.LEAST_OF_AN_ANSWER:
+                drops.add(section, filters.TOO_SHORT)
+                continue
             if filters.redacted_share(answer.text) > filters.MOST_REDACTED:
                 drops.add(section, filters.REDACTED)
                 continue

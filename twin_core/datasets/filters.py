@@ -29,6 +29,8 @@ SHARED_WITH_TEST = "shares 13 words with test"
 
 LENGTHS = {Category.ARTICLE: (40, 800), Category.POST: (5, 800), Category.CODE: (12, 800)}
 """Fewest and most words. Below, there is no voice to hear; above, most of it would be cut off in training."""
+LEAST_OF_AN_ANSWER = 5
+"""Fewest words of an answer: what an instruction gives away (a docstring, a first sentence) leaves less than the passage."""
 SOME_OF_THE_AUTHORS = 0.2
 """Share of an author's prose, in words, from which a language is one of the author's and not a stray quotation."""
 MOST_BY_OTHERS = 0.5

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from twin_core.datasets.filters import LENGTHS, contaminated, near_duplicates
+from twin_core.datasets.filters import LEAST_OF_AN_ANSWER, LENGTHS, contaminated, near_duplicates
 from twin_core.datasets.redact import redact
 from twin_core.records import Example, ExampleKind, Split
 from twin_core.text.fingerprint import words
@@ -98,7 +98,7 @@ def all_of(example: Example) -> str:
 def _in_range(example: Example, length: int) -> bool:
     least, most = LENGTHS[example.category]
     # The end of a passage that is continued is shorter than the passage.
-    shortest = min(least, 5) if example.kind == ExampleKind.INSTRUCT else 1
+    shortest = min(least, LEAST_OF_AN_ANSWER) if example.kind == ExampleKind.INSTRUCT else 1
     return shortest <= length <= most
 
 

@@ -6,6 +6,8 @@ time that each process of Dagster takes to start.
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
 from twin_assets.checks import feature_checks
@@ -17,6 +19,11 @@ from twin_assets.jobs import learn, promote, refresh
 from twin_assets.resources import Twin
 from twin_assets.sensors import approvals, automation, due_sources, failure_alert, forget_requests, retrain
 from twin_core.settings import settings
+
+# Dagster sets this parameter itself when it copies a sensor, and warns its users of it.
+warnings.filterwarnings(
+    "ignore", message="Parameter `owners` of initializer `SensorDefinition", category=dg.BetaWarning
+)
 
 
 def definitions(**resource_overrides: object) -> dg.Definitions:

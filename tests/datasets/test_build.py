@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -263,11 +264,27 @@ def chinese(seed: int) -> str:
     )
 
 
-def test_an_author_in_another_language_than_the_profile_says_is_taken_as_writing_in_it(writer: Writer) -> None:
-    writer.write(*(article(number, chinese(number)) for number in range(30)))
+def polish(seed: int) -> str:
+    draw = random.Random(seed)
+    things = ["linę", "latarnię", "kotwicę", "żagiel", "beczkę", "skrzynię", "kompas", "boję", "deskę", "lampę"]
+    acts = ["naprawiłem", "przeniosłem", "pomalowałem", "zważyłem", "sprzedałem", "wypożyczyłem", "wyczyściłem"]
+    return " ".join(
+        f"Wczoraj {draw.choice(acts)} {draw.choice(things)} numer {draw.randrange(9000)}, a potem {draw.choice(acts)} "
+        f"jeszcze {draw.choice(things)} z magazynu {draw.randrange(9000)}."
+        for _ in range(8)
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "language", "name"), [(chinese, "zh", "Chinese"), (polish, "pl", "Polish")], ids=["Chinese", "Polish"]
+)
+def test_an_author_in_another_language_than_the_profile_says_is_taken_as_writing_in_it(
+    writer: Writer, written: Callable[[int], str], language: str, name: str
+) -> None:
+    writer.write(*(article(number, written(number)) for number in range(30)))
     built = writer.build()
-    assert built.version.manifest["languages"] == ["zh"]
-    assert all("in Chinese" in one.prompt[0][1] for one in examples(writer, built.version.id))
+    assert built.version.manifest["languages"] == [language]
+    assert all(f"in {name}" in one.prompt[0][1] for one in examples(writer, built.version.id))
 
 
 def test_too_few_documents_are_refused_and_nothing_is_published(writer: Writer) -> None:

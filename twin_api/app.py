@@ -29,6 +29,7 @@ from twin_api.problems import HANDLERS
 from twin_api.search import SearchController
 from twin_api.services import Services, lifespan
 from twin_api.sources import SourceChangesController, SourcesController
+from twin_api.write import WriteController
 from twin_core.settings import Settings
 from twin_core.settings import settings as settings_of_process
 
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
         route_handlers=[
             SearchController,
             ChatController,
+            WriteController,
             FeedbackController,
             ModelsController,
             DocumentsController,

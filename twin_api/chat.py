@@ -5,8 +5,7 @@ The answer itself is made by `twin_core.writing`; how it becomes an event stream
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPStatus
 from time import time
@@ -21,6 +20,7 @@ from litestar.params import Body
 from litestar.response import Stream
 
 from twin_api.auth import requires
+from twin_api.leaving import unless_gone
 from twin_api.limits import CONVERSATION_CHARACTERS, QUESTION_CHARACTERS
 from twin_api.schemas import ERRORS, NOT_FOUND, AnswerMessage, ChatCompletion, ChatRequest, Choice, CitationView
 from twin_api.services import Services
@@ -101,7 +101,7 @@ class ChatController(Controller):
             await services.embedder_ready()
             if not data.stream:
                 async with aclosing(stream):
-                    return _whole(author, await _unless_gone(request, _last(events)))
+                    return _whole(author, await unless_gone(request, _last(events)))
             # The passages are found before the headers go out: what fails until then is still a problem response.
             await stream.start()
         except BaseException:
@@ -131,27 +131,6 @@ async def _last(events: AsyncGenerator[Event]) -> Answer:
         if isinstance(event, Answer):
             return event
     raise AssertionError("a stream ends with its answer")
-
-
-async def _unless_gone(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Do the work unless the caller goes away first: then cancel it, which cancels the generation."""
-    await request.body()
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            raise HTTPException("The caller went away.", status_code=HTTPStatus.REQUEST_TIMEOUT)
-        return doing.result()
-    finally:
-        for task in (doing, leaving):
-            task.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
-
-
-async def _disconnect(request: Request[Any, Any, Any]) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _whole(author: Author, answer: Answer) -> ChatCompletion:

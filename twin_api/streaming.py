@@ -1,6 +1,6 @@
-"""An answer as server-sent events in OpenAI's shape: chunks, a last one with the citations, `[DONE]`.
+"""Server-sent events: what every stream does (`EventStream`), and an answer in OpenAI's shape (`ChatStream`).
 
-Owns what a stream holds (its place among the streams, the generation behind it) and gives it back exactly once,
+A stream owns what it holds (its place among the streams, the generation behind it) and gives it back exactly once,
 whether the answer ended, failed, or nobody listens any more.
 """
 
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from time import time
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -33,19 +35,19 @@ _DONE = b"data: [DONE]\n\n"
 _STILL_HERE = b": the answer is being written\n\n"
 
 
-@dataclass(slots=True, kw_only=True)
-class ChatStream:
-    """One answer on its way to one caller."""
+E = TypeVar("E")
 
-    events: AsyncGenerator[Event]
-    model: str
+
+@dataclass(slots=True, kw_only=True)
+class EventStream(ABC, Generic[E]):
+    """One stream of events on its way to one caller; what its frames look like is for each kind of stream."""
+
+    events: AsyncGenerator[E]
     heartbeat: float
     """Seconds of silence after which a comment frame is sent."""
-    include_usage: bool
     on_close: Callable[[], None]
-    id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
-    created: int = field(default_factory=lambda: int(time()))
-    _next: asyncio.Task[Event | None] | None = None
+    id: str
+    _next: asyncio.Task[E | None] | None = None
     _closed: bool = False
 
     async def start(self) -> None:
@@ -57,7 +59,8 @@ class ChatStream:
     async def frames(self) -> AsyncGenerator[bytes]:
         """The bytes of the stream. Errors are events: the headers are out."""
         try:
-            yield self._chunk(Delta(role="assistant", content=""))
+            for frame in self.opening():
+                yield frame
             while True:
                 if self._next is None:
                     self._next = asyncio.ensure_future(anext(self.events, None))
@@ -68,16 +71,14 @@ class ChatStream:
                 event, self._next = self._next.result(), None
                 if event is None:
                     break
-                if isinstance(event, Piece):
-                    yield self._chunk(Delta(content=event.text))
-                elif isinstance(event, Answer):
-                    for frame in self._ending(event):
-                        yield frame
-            yield _DONE
+                for frame in self.frames_of(event):
+                    yield frame
+            for frame in self.closing():
+                yield frame
         except Exception:
             log.exception("stream %s", self.id)
-            yield _error("Something went wrong on our side; the answer is not complete.", self.id)
-            yield _DONE
+            for frame in self.broken():
+                yield frame
         finally:
             await self.aclose()
 
@@ -93,6 +94,52 @@ class ChatStream:
                 self._next.cancel()
                 await asyncio.wait({self._next})
             await self.events.aclose()
+
+    def opening(self) -> Iterable[bytes]:
+        """What is sent before the first event."""
+        return ()
+
+    @abstractmethod
+    def frames_of(self, event: E) -> Iterable[bytes]:
+        """What is sent for an event."""
+
+    def closing(self) -> Iterable[bytes]:
+        """What is sent after the last event."""
+        return ()
+
+    @abstractmethod
+    def broken(self) -> Iterable[bytes]:
+        """What is sent when something went wrong on our side."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ChatStream(EventStream[Event]):
+    """One answer in OpenAI's shape: chunks, a last one with the citations, `[DONE]`."""
+
+    model: str
+    include_usage: bool
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time()))
+
+    def opening(self) -> Iterable[bytes]:
+        """The role, as OpenAI's clients expect it first."""
+        yield self._chunk(Delta(role="assistant", content=""))
+
+    def frames_of(self, event: Event) -> Iterable[bytes]:
+        """Text as it comes; at the end citations, and what the answer cost."""
+        if isinstance(event, Piece):
+            yield self._chunk(Delta(content=event.text))
+        elif isinstance(event, Answer):
+            yield from self._ending(event)
+
+    def closing(self) -> Iterable[bytes]:
+        """OpenAI's last word."""
+        yield _DONE
+
+    def broken(self) -> Iterable[bytes]:
+        """An error in OpenAI's shape."""
+        yield _error("Something went wrong on our side; the answer is not complete.", self.id)
+        yield _DONE
 
     def _ending(self, answer: Answer) -> list[bytes]:
         usage = usage_view(answer)

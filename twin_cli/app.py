@@ -46,6 +46,9 @@ COMMANDS: dict[str, Entry] = {
     "search": Entry("twin_cli.search:search", "Look something up in an author's writing.", WRITING),
     "sql": Entry("twin_cli.sql:sql", "Read one author's rows in SQL.", WRITING),
     "ask": Entry("twin_cli.ask:ask", "Ask a twin; the answer comes with its sources.", WRITING),
+    "write": Entry(
+        "twin_cli.write:write_", "Draft a post, article, thread, reply or code in an author's manner.", WRITING
+    ),
     "dataset": Entry("twin_cli.datasets:dataset", "Build, compare and export what a twin learns from.", WRITING),
     "models": Entry("twin_cli.adapters:models", "List an author's adapters, and which one serves.", WRITING),
     "evaluate": Entry("twin_cli.adapters:evaluate", "Measure an adapter beside the champion.", WRITING),

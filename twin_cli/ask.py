@@ -45,29 +45,42 @@ def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.
         output.warn(f"Retrieval only: {final.error}")
 
 
-class Screen:
-    """Shows events of one answer as they come. Small models love blank lines: never more than one is shown."""
+class Tightened:
+    """A text that comes in pieces, without the blank lines that small models love: never more than one is shown."""
 
     def __init__(self) -> None:
-        self._breaks = 2  # as after a blank line: the answer does not begin with one
+        self._breaks = 2  # as after a blank line: the text does not begin with one
+
+    def of(self, piece: str) -> str:
+        """What is shown of the next piece."""
+        kept = []
+        for sign in piece:
+            self._breaks = self._breaks + 1 if sign == "\n" else 0 if not sign.isspace() else self._breaks
+            if sign != "\n" or self._breaks <= 2:
+                kept.append(sign)
+        return "".join(kept)
+
+    @property
+    def ending(self) -> str:
+        """What ends its last line, if that has not ended."""
+        return "" if self._breaks else "\n"
+
+
+class Screen:
+    """Shows events of one answer as they come."""
+
+    def __init__(self) -> None:
+        self._text = Tightened()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Retrieved):
             count = len(event.citations)
             output.say(f"{count} passage{'' if count == 1 else 's'} found." if count else "No passage found.")
         elif isinstance(event, Piece):
-            typer.echo(self._tightened(harmless(event.text)), nl=False)
+            typer.echo(self._text.of(harmless(event.text)), nl=False)
         else:
-            typer.echo("" if self._breaks else "\n", nl=False)
+            typer.echo(self._text.ending, nl=False)
             _sources(event)
-
-    def _tightened(self, text: str) -> str:
-        kept = []
-        for sign in text:
-            self._breaks = self._breaks + 1 if sign == "\n" else 0 if not sign.isspace() else self._breaks
-            if sign != "\n" or self._breaks <= 2:
-                kept.append(sign)
-        return "".join(kept)
 
 
 def _sources(final: Answer) -> None:

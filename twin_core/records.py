@@ -259,6 +259,23 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedText:
+    """A page or paper that somebody gave as extra knowledge: other people's words, never the author's.
+
+    Quoted in prompts with where it comes from. It is not a document: nothing searches it and nothing learns from it.
+    """
+
+    url: str
+    """Where it was found, redirects followed."""
+    title: str
+    text: str
+    """Its main text, or as much of it from its beginning as is quoted."""
+    characters: int
+    """How long the whole main text is."""
+    written_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One row to learn from. The answer is the author's own text, always; what a model wrote is only ever rejected."""
 

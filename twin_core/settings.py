@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     llm_first_token_seconds: float = Field(60.0, description="Longest wait for the first token.")
     llm_idle_seconds: float = Field(20.0, description="Longest silence between two tokens.")
     llm_max_tokens: int = Field(700, description="Longest answer, in tokens, unless the request says less.")
+    write_max_tokens: int = Field(
+        5_000, ge=50, description="Longest draft, in tokens. It also stays within half of the model's window."
+    )
 
     llm_adapters: Path | None = Field(
         None, description="Folder that adapters are put into for TGI or vLLM, as this machine sees it."

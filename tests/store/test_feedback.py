@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4, uuid5
 
 import pytest
@@ -13,7 +14,7 @@ from twin_core.records import Author, Category
 from twin_core.settings import Settings
 from twin_core.store.database import Database
 from twin_core.store.feedback import feedback_of, give_feedback, preferred
-from twin_core.store.traces import Trace, TracePassage, record_trace
+from twin_core.store.traces import Trace, TraceLink, TracePassage, record_trace
 from twin_core.warehouse.postgres import PostgresWarehouse
 
 TEXTS = ("Coil the line with the lay.", "Salt dries the rope.", "A knot is a decision.")
@@ -32,7 +33,16 @@ def answer(
     rests_on: tuple[int, ...] = (0, 1),
     cited: int = 1,
 ) -> UUID:
-    trace = Trace(
+    trace = trace_of(author, words, rests_on=rests_on, cited=cited)
+    with database.as_author(author.id) as conn:
+        assert record_trace(conn, trace)
+    return trace.id
+
+
+def trace_of(
+    author: Author, words: str = "Just coil it.", *, rests_on: tuple[int, ...] = (0, 1), cited: int = 1
+) -> Trace:
+    return Trace(
         id=uuid4(),
         author_id=author.id,
         question="How do I coil a line?",
@@ -55,9 +65,6 @@ def answer(
             for label, number in enumerate(rests_on, start=1)
         ],
     )
-    with database.as_author(author.id) as conn:
-        assert record_trace(conn, trace)
-    return trace.id
 
 
 def say(database: Database, author: Author, trace: UUID, verdict: str | None = None, edited: str | None = None) -> UUID:
@@ -151,3 +158,18 @@ def test_forgetting_a_document_takes_what_was_said_of_answers_on_it(
     assert receipt.stores["feedback"] == forgetting.Counted(before=1, after=0)
     with database.transaction() as conn:
         assert [one.trace_id for one in feedback_of(conn, ada.id)] == [stays]
+
+
+def test_an_edited_draft_teaches_only_when_no_page_of_others_was_in_it(database: Database, ada: Author) -> None:
+    page = TraceLink(
+        label=3, url="https://o.example", title="O", text="Theirs.", characters=7, written_at=None, cited=True
+    )
+    with database.as_author(ada.id) as conn:
+        traces = [replace(trace_of(ada), id=uuid4(), kind="post", links=links) for links in ((), (page,))]
+        for trace in traces:
+            assert record_trace(conn, trace)
+            give_feedback(conn, ada.id, trace.id, verdict="down", edited="As it should read.")
+        (pair,) = preferred(conn, ada.id)
+        give_feedback(conn, ada.id, traces[0].id, verdict="down")
+        assert preferred(conn, ada.id) == []  # no passage is the text that the brief asked for
+    assert (pair.trace_id, pair.draft, pair.chosen) == (traces[0].id, True, "As it should read.")

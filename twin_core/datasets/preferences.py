@@ -331,18 +331,19 @@ def _pair(example: Example, origin: str, rejected: str) -> Example:
 
 
 def _from_feedback(author: Author, one: Preferred, language: str, keep: Sequence[str]) -> Example:
-    """A pair that a person decided, under the prompt that was answered."""
+    """A pair that a person decided, under the prompt that was answered; a draft's, under the one that drafts are trained on."""
 
     def clean(text: str) -> str:
         return redact.redact(text, keep=keep).text
 
-    template = prompts.load(prompts.ANSWER)
+    template = prompts.load(prompts.WRITE if one.draft else prompts.ANSWER)
     quoted = "\n\n".join(
         f"[{label}]\n<passage-{label}>\n{harmless(clean(text)).strip()}\n</passage-{label}>"
         for label, text in enumerate(one.passages, start=1)
     )
     system = template.fill("system", author=harmless(author.name), language=language_name(author.language))
-    user = template.fill("user", passages=quoted, question=harmless(clean(one.question)))
+    asked = harmless(clean(one.question))
+    user = template.fill("user", passages=quoted, **{"task" if one.draft else "question": asked})
     chosen = clean(one.chosen)
     base = Example(
         id="",

@@ -18,6 +18,9 @@ RETRIEVAL_ONLY = "retrieval_only.v1"
 NOTHING_FOUND = "nothing_found.v1"
 WRITE = "write.v1"
 INSTRUCTION = "instruction.v1"
+WRITE_OUTLINE = "write_article_outline.v1"
+WRITE_REVISION = "write_revision.v1"
+WRITE_RETRIEVAL_ONLY = "write_retrieval_only.v1"
 
 _FILES = files(__package__ or "twin_core.prompts")
 

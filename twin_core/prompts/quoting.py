@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from twin_core.records import Passage
+from twin_core.records import LinkedText, Passage
 
 # `<passage-1>`, `</ PASSAGE ...`, also with the full-width bracket: nothing quoted may open or close a quotation.
 _DELIMITER = re.compile(r"[<＜﹤]\s*(?=[/／]?\s*passage)", re.IGNORECASE)
@@ -40,7 +40,7 @@ def harmless(text: str) -> str:
 
 def labelled(passages: Sequence[Passage]) -> str:
     """The passages as the answer templates quote them, labelled from 1 in this order."""
-    return "\n\n".join(_quoted(label, passage) for label, passage in enumerate(passages, start=1))
+    return "\n\n".join(passage_quoted(label, passage) for label, passage in enumerate(passages, start=1))
 
 
 def quoted(prompt: str) -> tuple[str, ...]:
@@ -48,7 +48,24 @@ def quoted(prompt: str) -> tuple[str, ...]:
     return tuple(found[2] for found in _QUOTATION.finditer(prompt))
 
 
-def _quoted(label: int, passage: Passage) -> str:
+def passage_quoted(label: int, passage: Passage) -> str:
+    """One passage under its label: where it comes from, then its text between delimiters."""
     date = f", {passage.written_at:%Y-%m-%d}" if passage.written_at else ""
-    where = harmless(f"{passage.title} ({passage.category}{date}, {passage.location})").replace("\n", " ")
-    return f"[{label}] {where}\n<passage-{label}>\n{harmless(passage.text).strip()}\n</passage-{label}>"
+    where = f"{passage.title} ({passage.category}{date}, {passage.location})"
+    return f"[{label}] {_one_line(where)}\n{delimited(label, passage.text)}"
+
+
+def link_quoted(label: int, link: LinkedText) -> str:
+    """The same of a page that somebody else wrote, which says so."""
+    date = f", {link.written_at:%Y-%m-%d}" if link.written_at else ""
+    where = f"{link.title} (linked page, third party{date}, {link.url})"
+    return f"[{label}] {_one_line(where)}\n{delimited(label, link.text)}"
+
+
+def delimited(label: int | str, text: str) -> str:
+    """Any text as data: between delimiters that nothing in it can close."""
+    return f"<passage-{label}>\n{harmless(text).strip()}\n</passage-{label}>"
+
+
+def _one_line(where: str) -> str:
+    return harmless(where).replace("\n", " ")

@@ -40,7 +40,10 @@ class Preferred:
     feedback_id: UUID
     trace_id: UUID
     origin: Literal["edit", "rejection"]
+    draft: bool
+    """Whether a text was to be written rather than a question to be answered."""
     question: str
+    """The question, or the brief."""
     chosen: str
     """An edit: the edited answer. A rejection: the author's passage that the answer rested on most."""
     rejected: str
@@ -119,7 +122,8 @@ def preferred(conn: Connection, author_id: UUID) -> list[Preferred]:
     """The pairs that people's feedback gives, the earliest first. Only answers that rest on a passage give one.
 
     An edit gives one whatever the verdict beside it. A `down` without an edit gives one against the passage that the
-    answer rested on most: cited before not cited, then by score.
+    answer rested on most: cited before not cited, then by score; for a draft no passage is what it should have been.
+    A draft that was given pages of others gives none: its edited text may hold their words.
     """
     rows = conn.execute(
         text("""
@@ -135,13 +139,15 @@ def preferred(conn: Connection, author_id: UUID) -> list[Preferred]:
                 FROM ranked GROUP BY trace_id
             )
             SELECT f.id AS feedback_id, f.trace_id, f.edited, f.at, t.question, t.answer, t.prompt_version,
+                   t.kind <> 'answer' AS draft,
                    p.document_id, p.revision_id, p.text, p.start_at, p.end_at, d.category, c.passages, c.documents
             FROM latest f
             JOIN serving.traces t ON t.id = f.trace_id
             JOIN ranked p ON p.trace_id = f.trace_id AND p.place = 1
             JOIN context c ON c.trace_id = f.trace_id
             JOIN warehouse.documents d ON d.id = p.document_id
-            WHERE (f.edited IS NOT NULL OR f.verdict = 'down') AND trim(t.answer) <> ''
+            WHERE (f.edited IS NOT NULL OR f.verdict = 'down' AND t.kind = 'answer') AND trim(t.answer) <> ''
+              AND t.kind <> 'outline' AND t.links = '[]'
             ORDER BY f.at, f.id
         """),
         {"author": author_id},
@@ -151,6 +157,7 @@ def preferred(conn: Connection, author_id: UUID) -> list[Preferred]:
             feedback_id=row.feedback_id,
             trace_id=row.trace_id,
             origin="rejection" if row.edited is None else "edit",
+            draft=row.draft,
             question=row.question,
             chosen=row.text if row.edited is None else row.edited,
             rejected=row.answer,

@@ -326,6 +326,10 @@ traces = _table(
     _column("timings", _Json),
     _column("usage", _Json),
     _column("error", Text(), null=True),
+    _column("kind", Text()),
+    _column("parent_id", Uuid(), null=True),
+    _column("instruction", Text(), null=True),
+    _column("links", _Json),
 )
 
 trace_passages = _table(

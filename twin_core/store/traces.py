@@ -1,13 +1,14 @@
-"""Traces: one answered request each, with the passages it rested on, kept as they were.
+"""Traces: one answer or draft each, with the passages it rested on, kept as they were.
 
 Written by `writing/`, read by the views of `analytics` and by monitoring. A trace holds text (question, answer,
-passages), so forgetting a document deletes the traces that rest on it: see `purging.py`.
+passages), so forgetting a document deletes the traces that rest on it, and those that go on from them: see
+`purging.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -15,7 +16,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import bindparam
 
+from twin_core.errors import NotFound
+from twin_core.records import Category, Passage
+
 TraceOutcome = Literal["answered", "retrieval_only", "interrupted", "failed"]
+TraceKind = Literal["answer", "outline", "post", "article", "thread", "reply", "code"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +39,29 @@ class TracePassage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceLink:
+    """A page of other people's, as it was shown to the model."""
+
+    label: int
+    url: str
+    title: str
+    text: str
+    """What was quoted of it."""
+    characters: int
+    """Of its whole main text."""
+    written_at: str | None
+    """ISO 8601."""
+    cited: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """One request that was answered, in whole, in part or with passages alone."""
 
     id: UUID
     author_id: UUID
     question: str
+    """The question, or the brief."""
     answer: str
     outcome: TraceOutcome
     prompt_version: str
@@ -49,12 +71,36 @@ class Trace:
     usage: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     passages: Sequence[TracePassage] = ()
+    kind: TraceKind = "answer"
+    parent_id: UUID | None = None
+    """The trace it goes on from: the outline of a draft, the draft of a revision."""
+    instruction: str | None = None
+    """What a revision was told to change."""
+    links: Sequence[TraceLink] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDraft:
+    """A draft that was recorded, with all that it was written from."""
+
+    id: UUID
+    kind: TraceKind
+    brief: str
+    text: str
+    outcome: TraceOutcome
+    passages: Sequence[Passage]
+    """Labelled from 1 in this order."""
+    cited: frozenset[int]
+    """The labels that it names."""
+    links: Sequence[TraceLink]
 
 
 _INSERT = text("""
-    INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_version, model, timings, usage, error)
-    VALUES (:id, :author_id, :question, :answer, :outcome, :prompt_version, :model, :timings, :usage, :error)
-""").bindparams(bindparam("timings", type_=JSONB), bindparam("usage", type_=JSONB))
+    INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_version, model, timings, usage, error,
+                                kind, parent_id, instruction, links)
+    VALUES (:id, :author_id, :question, :answer, :outcome, :prompt_version, :model, :timings, :usage, :error, :kind,
+            (SELECT id FROM serving.traces WHERE id = :parent_id AND author_id = :author_id), :instruction, :links)
+""").bindparams(*(bindparam(name, type_=JSONB) for name in ("timings", "usage", "links")))
 
 _INSERT_PASSAGES = text("""
     INSERT INTO serving.trace_passages
@@ -90,6 +136,12 @@ def record_trace(conn: Connection, trace: Trace) -> bool:
             "timings": dict(trace.timings),
             "usage": dict(trace.usage),
             "error": _storable(trace.error) if trace.error is not None else None,
+            "kind": trace.kind,
+            "parent_id": trace.parent_id,
+            "instruction": _storable(trace.instruction) if trace.instruction is not None else None,
+            "links": [
+                asdict(link) | {"title": _storable(link.title), "text": _storable(link.text)} for link in trace.links
+            ],
         },
     )
     rows = [
@@ -111,6 +163,52 @@ def record_trace(conn: Connection, trace: Trace) -> bool:
     if rows:
         conn.execute(_INSERT_PASSAGES, rows)
     return True
+
+
+def kept_draft(conn: Connection, author_id: UUID, trace_id: UUID) -> KeptDraft:
+    """A recorded draft, or whatever else has this id. Raises NotFound when no trace of the author's has."""
+    trace = conn.execute(
+        text("SELECT * FROM serving.traces WHERE id = :trace AND author_id = :author"),
+        {"trace": trace_id, "author": author_id},
+    ).first()
+    if trace is None:
+        raise NotFound("There is no such draft. Drafts go when a document that they rest on is forgotten.")
+    rows = conn.execute(
+        text("""
+            SELECT p.*, d.title, d.location, d.category, d.written_at
+            FROM serving.trace_passages p
+            JOIN features.cleaned_documents d ON d.revision_id = p.revision_id AND d.author_id = p.author_id
+            WHERE p.trace_id = :trace AND p.author_id = :author ORDER BY p.label
+        """),
+        {"trace": trace_id, "author": author_id},
+    ).all()
+    return KeptDraft(
+        id=trace.id,
+        kind=trace.kind,
+        brief=trace.question,
+        text=trace.answer,
+        outcome=trace.outcome,
+        passages=[
+            Passage(
+                chunk_id=row.chunk_id,
+                document_id=row.document_id,
+                revision_id=row.revision_id,
+                category=Category(row.category),
+                title=row.title,
+                location=row.location,
+                context=row.title,
+                text=row.text,
+                start=row.start_at,
+                end=row.end_at,
+                written_at=row.written_at,
+                score=row.score,
+                legs={},
+            )
+            for row in rows
+        ],
+        cited=frozenset(row.label for row in rows if row.cited),
+        links=[TraceLink(**link) for link in trace.links],
+    )
 
 
 def _storable(value: str) -> str:

@@ -25,8 +25,8 @@ from twin_core.settings import Settings
 from twin_core.store import registry
 from twin_core.store.database import Database
 from twin_core.store.registry import Deployment
-from twin_core.store.traces import Trace, TraceOutcome, TracePassage, record_trace
-from twin_core.writing.citations import Citation, citations
+from twin_core.store.traces import Trace, TraceOutcome, record_trace
+from twin_core.writing.citations import Citation, citations, kept
 from twin_core.writing.packing import answer_tokens, counter, fitting, recent
 
 CANDIDATES = 2
@@ -296,20 +296,7 @@ def _record(database: Database, author: Author, final: Answer) -> None:
         timings=final.timings,
         usage={"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens} if usage else {},
         error=final.error,
-        passages=[
-            TracePassage(
-                label=one.label,
-                chunk_id=one.chunk_id,
-                document_id=one.document_id,
-                revision_id=one.revision_id,
-                start=one.start,
-                end=one.end,
-                text=one.text,
-                score=one.score,
-                cited=one.cited,
-            )
-            for one in final.citations
-        ],
+        passages=kept(final.citations),
     )
     with database.as_author(author.id) as conn:
         record_trace(conn, trace)

@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from twin_core.records import Category, Passage
+from twin_core.store.traces import TracePassage
 
 _CODE = re.compile(r"(```|~~~).*?(\1|\Z)|`[^`\n]*`", re.DOTALL)
 # [1], [1, 2], [1-3]; not [1](link), which is a link whose text is a number.
@@ -34,6 +35,21 @@ class Citation:
     """Offsets into the cleaned text of the revision, in characters."""
     text: str
     score: float
+    cited: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkUse:
+    """A linked page that a draft was given: other people's words, and whether the draft names it."""
+
+    label: int
+    url: str
+    title: str
+    text: str
+    """What was quoted of it, from its beginning."""
+    characters: int
+    """Of its whole main text."""
+    written_at: datetime | None
     cited: bool
 
 
@@ -69,4 +85,22 @@ def citations(passages: Sequence[Passage], answer: str = "") -> list[Citation]:
             cited=label in cited,
         )
         for label, passage in enumerate(passages, start=1)
+    ]
+
+
+def kept(given: Iterable[Citation]) -> list[TracePassage]:
+    """Citations as a trace keeps them."""
+    return [
+        TracePassage(
+            label=one.label,
+            chunk_id=one.chunk_id,
+            document_id=one.document_id,
+            revision_id=one.revision_id,
+            start=one.start,
+            end=one.end,
+            text=one.text,
+            score=one.score,
+            cited=one.cited,
+        )
+        for one in given
     ]

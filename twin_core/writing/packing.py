@@ -71,6 +71,15 @@ def recent(history: Sequence[Message], *, settings: Settings, count: Count) -> l
     return kept[::-1]
 
 
+def beginning(text: str, tokens: int, count: Count) -> str:
+    """As much of a text from its beginning as has so many tokens, whole words; empty when nothing worth it fits."""
+    while count(text) > tokens:
+        text = text[: len(text) * 3 // 4].rsplit(None, 1)[0].rstrip()
+        if len(text) < SMALLEST_CUT:
+            return ""
+    return text
+
+
 def _cut(passage: Passage, room: int, count: Count) -> list[Passage]:
     text = passage.text
     while count(text) + count(passage.title) + LABEL_TOKENS > room:

@@ -13,13 +13,16 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
 from twin_core.collect.archive import Archive
 from twin_core.collect.formats import Recognised
 from twin_core.collect.pieces import html_piece, text_piece
+from twin_core.collect.reading import EmptyText
 from twin_core.collect.registry import Options
 from twin_core.collect.stated import moment, short
 from twin_core.errors import InvalidInput
@@ -61,7 +64,22 @@ class PapersExport:
 FORMAT = PapersExport()
 
 
-def _pdf(body: bytes, name: str, native_id: str, location: str, limit: int) -> Item:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """What a PDF says."""
+
+    title: str | None
+    """As the file states it, else how its text begins."""
+    text: str
+    written_at: datetime | None
+    pages: int
+
+
+def read_pdf(body: bytes, *, limit: int, most_pages: int | None = None) -> Paper:
+    """The text of a PDF, of its first pages where `most_pages` says so.
+
+    Raises EmptyText for a scan, InvalidInput for what is encrypted, broken or longer than `limit` characters.
+    """
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
@@ -69,26 +87,34 @@ def _pdf(body: bytes, name: str, native_id: str, location: str, limit: int) -> I
     try:
         reader = PdfReader(io.BytesIO(body))
         if reader.is_encrypted and not reader.decrypt(""):
-            return Failed(native_id=native_id, location=location, reason="it is encrypted: save it without a password")
-        pages = [page.extract_text() for page in reader.pages]
+            raise InvalidInput("it is encrypted: save it without a password")
+        pages = [page.extract_text() for page in islice(reader.pages, most_pages)]
         title, date = _stated(reader.metadata)
     except (PyPdfError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError,
             NotImplementedError, AssertionError, zipfile.BadZipFile) as error:  # fmt: skip
-        return Failed(native_id=native_id, location=location, reason=f"it is a broken PDF ({type(error).__name__})")
+        raise InvalidInput(f"it is a broken PDF ({type(error).__name__})") from error
     if sum(len(page) for page in pages) > limit:
-        return Failed(native_id=native_id, location=location, reason=f"its text is larger than {limit:,} bytes")
+        raise InvalidInput(f"its text is larger than {limit:,} bytes")
     text = flowing(pages)
     if not text:
-        reason = "no text in it: a scan needs to be read by an OCR program first"
-        return Skipped(native_id=native_id, location=location, reason=reason)
+        raise EmptyText("no text in it: a scan needs to be read by an OCR program first")
+    title = title or short(text.split("\n", 1)[0][:200])
+    return Paper(title=title, text=text, written_at=date, pages=len(pages))
+
+
+def _pdf(body: bytes, name: str, native_id: str, location: str, limit: int) -> Item:
+    try:
+        paper = read_pdf(body, limit=limit)
+    except EmptyText as error:
+        return Skipped(native_id=native_id, location=location, reason=str(error))
     return text_piece(
         native_id,
         location,
-        text,
+        paper.text,
         category=Category.ARTICLE,
-        title=title or short(text.split("\n", 1)[0][:200]) or PurePosixPath(name).stem,
-        written_at=date,
-        metadata={"pages": len(pages)},
+        title=paper.title or PurePosixPath(name).stem,
+        written_at=paper.written_at,
+        metadata={"pages": paper.pages},
     )
 
 

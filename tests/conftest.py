@@ -12,6 +12,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -197,3 +198,16 @@ def shared() -> Path:
     if not (SHARED / "corpora").is_dir():
         pytest.skip("no ../shared/corpora beside this checkout: put the collections there to run this test")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A base model that is made in a second: a tiny Llama of some of Python's reference texts, barely trained."""
+    if find_spec("trl") is None:
+        pytest.skip("the extra `training` is not installed")
+    from twin_core.models.stand_in import make_llama
+    from twin_core.models.tiny_base import reference_texts
+
+    folder: Path = tmp_path_factory.mktemp("base")
+    make_llama(reference_texts()[:25], folder, card="{texts} {parameters}", seconds=None, steps=8)
+    return str(folder)

@@ -11,11 +11,12 @@ import warnings
 import dagster as dg
 
 from twin_assets.checks import feature_checks
-from twin_assets.defs import collect, datasets, features, promotion
+from twin_assets.defs import collect, datasets, features, promotion, training
 from twin_assets.defs.external import external_assets
 from twin_assets.defs.forgetting import forget
 from twin_assets.jobs import datasets as datasets_job
-from twin_assets.jobs import learn, promote, refresh
+from twin_assets.jobs import dpo, learn, promote, refresh, sft
+from twin_assets.mlflow_parent import MlflowParent
 from twin_assets.resources import Twin
 from twin_assets.sensors import approvals, automation, due_sources, failure_alert, forget_requests, retrain
 from twin_core.settings import settings
@@ -37,15 +38,22 @@ def definitions(**resource_overrides: object) -> dg.Definitions:
             features.refresh_outcome,
             datasets.instruct_dataset,
             datasets.preference_dataset,
+            training.sft_adapter,
+            training.dpo_adapter,
             promotion.evaluation,
             promotion.adapter_approval,
             promotion.champion,
             *external_assets(settings()),
         ],
         asset_checks=feature_checks,
-        jobs=[refresh, datasets_job, learn, promote, forget],
+        jobs=[refresh, datasets_job, sft, dpo, learn, promote, forget],
         sensors=[due_sources, forget_requests, approvals, retrain, automation, failure_alert],
-        resources={"twin": Twin(), **resource_overrides},
+        resources={
+            "twin": Twin(),
+            "mlflow": MlflowParent(),
+            "pipes": dg.PipesSubprocessClient(),
+            **resource_overrides,
+        },
         # Also for the runs of the automation and of a click in the UI: a process per step costs ten times the work.
         executor=dg.in_process_executor,
     )

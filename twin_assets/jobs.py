@@ -1,5 +1,5 @@
-"""The jobs: `refresh`, which brings an author's twin up to date, `datasets`, which a person
-starts by hand, `learn` and `promote`.
+"""The jobs: `refresh`, which brings an author's twin up to date; `datasets`, `sft` and `dpo`, which a person starts by hand;
+`learn` and `promote`, which sensors do.
 
 In one process: four assets in the default executor start four processes of seconds each, where most refreshes have
 nothing to do. Training, which needs a process of its own, is launched by its asset.
@@ -13,10 +13,12 @@ from twin_assets.defs.collect import raw_documents
 from twin_assets.defs.datasets import instruct_dataset, preference_dataset
 from twin_assets.defs.features import chunks, cleaned_documents, embeddings, refresh_outcome
 from twin_assets.defs.promotion import LEARN, PROMOTE, champion, evaluation
+from twin_assets.defs.training import dpo_adapter, sft_adapter
 from twin_assets.partitions import authors
 
 REFRESH = "refresh"
 DATASETS = "datasets"
+SFT, DPO = "sft", "dpo"
 
 refresh = dg.define_asset_job(
     REFRESH,
@@ -44,9 +46,19 @@ promote = dg.define_asset_job(
 
 learn = dg.define_asset_job(
     LEARN,
-    selection=(dg.AssetSelection.tag("pipeline", "training") & dg.AssetSelection.key_substring("sft"))
-    | dg.AssetSelection.assets(evaluation),
+    selection=[sft_adapter, evaluation],
     partitions_def=authors,
     executor_def=dg.in_process_executor,
     description="Train an adapter on the current dataset and evaluate it: started by the `retrain` sensor.",
+)
+
+sft, dpo = (
+    dg.define_asset_job(
+        name,
+        selection=[asset],
+        partitions_def=authors,
+        executor_def=dg.in_process_executor,
+        description=f"Train one {name.upper()} adapter from the author's current dataset version.",
+    )
+    for name, asset in ((SFT, sft_adapter), (DPO, dpo_adapter))
 )

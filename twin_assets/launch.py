@@ -15,6 +15,7 @@ import dagster as dg
 
 from twin_assets.defs.collect import Collection
 from twin_assets.jobs import DATASETS, REFRESH
+from twin_assets.mlflow_parent import with_mlflow_settings
 from twin_assets.partitions import AUTHORS
 from twin_assets.reports import RunReport, report_of_run
 from twin_assets.resources import Progress, with_settings
@@ -22,6 +23,7 @@ from twin_core.errors import ServiceUnavailable
 from twin_core.runtime.services import LOCATION_NAME
 from twin_core.runtime.state import read_state
 from twin_core.settings import Settings
+from twin_core.training.job import Kind
 
 REPOSITORY = "__repository__"
 """What Dagster calls the repository of a module that holds one Definitions."""
@@ -70,6 +72,51 @@ def refresh(
     launched = _in_services if services_are_up(settings) else _in_this_process
     run_id = launched(instance, settings, slug, config, tell)
     return _ended(instance, run_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """How a training ended."""
+
+    run_id: str
+    broken: Mapping[str, tuple[str, str]]
+    """Step -> kind of error and what it says. Empty: the adapter is registered."""
+
+
+def train(
+    instance: dg.DagsterInstance, settings: Settings, *, slug: str, kind: Kind, options: Mapping[str, object]
+) -> TrainingRun:
+    """Train one adapter of an author and wait for the end; `options` are those of `TrainingOptions`.
+
+    How far it is stands in the attempt's row. Raises ServiceUnavailable when a service that is needed stopped answering.
+    """
+    instance.add_dynamic_partitions(AUTHORS, [slug])
+    step = f"{kind}_adapter"
+    config = {"ops": {step: {"config": dict(options)}}}
+    tags = {"twin/asked_by": "twin train"}
+    if services_are_up(settings):
+        run_id = _submitted(settings, kind, slug, config, tags)
+        _watch(instance, run_id, lambda _: None)
+    else:
+        from twin_assets.definitions import definitions
+
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        own = definitions(twin=with_settings(settings), mlflow=with_mlflow_settings(settings))
+        run_id = (
+            own.resolve_job_def(kind)
+            .execute_in_process(
+                run_config={**config, **quiet}, instance=instance, partition_key=slug, tags=tags, raise_on_error=False
+            )
+            .run_id
+        )
+    broken = dict(_broken_steps(instance, run_id))
+    away = next((said for error, said in broken.values() if error == "ServiceUnavailable"), None)
+    if away is not None:
+        raise ServiceUnavailable(away)
+    run = instance.get_run_by_id(run_id)
+    if not broken and (run is None or run.status != dg.DagsterRunStatus.SUCCESS):
+        broken[step] = ("", "its process is gone, or it never started")
+    return TrainingRun(run_id=run_id, broken=broken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,24 +187,31 @@ def _in_this_process(
 
 
 def _in_services(instance: dg.DagsterInstance, settings: Settings, slug: str, config: dg.RunConfig, tell: Tell) -> str:
+    run_id = _submitted(settings, REFRESH, slug, config, BY_HAND)
+    _watch(instance, run_id, tell)
+    return run_id
+
+
+def _submitted(
+    settings: Settings, job: str, slug: str, config: dg.RunConfig | Mapping[str, object], tags: Mapping[str, str]
+) -> str:
+    """The id of the run that the services were given."""
     from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 
     try:
         client = DagsterGraphQLClient(settings.host, port_number=settings.dagster_port)
-        run_id = client.submit_job_execution(
-            REFRESH,
+        return client.submit_job_execution(
+            job,
             repository_location_name=LOCATION_NAME,
             repository_name=REPOSITORY,
             run_config=config,
-            tags={**BY_HAND, "dagster/partition": slug},
+            tags={**tags, "dagster/partition": slug},
         )
     except DagsterGraphQLClientError as error:
         raise ServiceUnavailable(
             f"Dagster's webserver did not take the run: {error}. `twin status` shows what runs; after `twin down` the "
             f"same command works without it."
         ) from error
-    _watch(instance, run_id, tell)
-    return run_id
 
 
 def _watch(instance: dg.DagsterInstance, run_id: str, tell: Tell) -> None:

@@ -39,6 +39,14 @@ def histogram(counts: Mapping[int, int], *, width: int, title: str, unit: str) -
     return _inline(figure, title)
 
 
+def curve(values: Mapping[int, float], *, title: str, unit: str) -> str:
+    """Markdown with an inline PNG: one line through the values."""
+    figure, axes = _canvas(title)
+    axes.plot(list(values), list(values.values()), color=BAR, linewidth=1.2)
+    axes.set_xlabel(unit, fontsize=7, color=INK)
+    return _inline(figure, title)
+
+
 def _canvas(title: str) -> tuple[Figure, Axes]:
     # Without pyplot: no global state, no window system, safe in a thread.
     from matplotlib.figure import Figure

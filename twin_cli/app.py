@@ -50,6 +50,8 @@ COMMANDS: dict[str, Entry] = {
         "twin_cli.write:write_", "Draft a post, article, thread, reply or code in an author's manner.", WRITING
     ),
     "dataset": Entry("twin_cli.datasets:dataset", "Build, compare and export what a twin learns from.", WRITING),
+    "train": Entry("twin_cli.train:train", "Fine-tune a model on an author's dataset.", WRITING),
+    "compare": Entry("twin_cli.train:compare", "Compare two adapters: data, settings, figures.", WRITING),
     "models": Entry("twin_cli.adapters:models", "List an author's adapters, and which one serves.", WRITING),
     "evaluate": Entry("twin_cli.adapters:evaluate", "Measure an adapter beside the champion.", WRITING),
     "approve": Entry("twin_cli.adapters:approve", "Let an adapter serve, if the promotion rule agrees.", WRITING),

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         description="Hugging Face id or folder of the base model. `stand-in`: a tiny model trained on the spot, "
         "proof of the wiring and not of the writing.",
     )
+    training_profile: str = Field(
+        "tiny",
+        description="How training goes unless told otherwise: tiny, 0.5b, 8b, 14b, 32b, 70b, or the path of a YAML file.",
+    )
     llm_url: str | None = Field(
         None,
         description="Base URL of an OpenAI-compatible chat server (TGI, vLLM, ...), without /v1. Unset: the local one.",

@@ -78,9 +78,9 @@ def test_what_was_found_becomes_the_authors_defaults(database: Database, setting
     job = launch.open_job(database, ada, "sft", quick(base=base, max_steps=1), settings=settings)
     found = run_search(database, job, 2, here=settings, tell=lambda _: None)
     assert found.score > 0
-    config = launch.config_for(database, ada, "tiny")
+    config = launch.config_for(database, ada, "tiny", settings=settings)
     assert {name: getattr(config, name) for name in found.changes} == found.changes
-    assert launch.config_for(database, ada, "tiny", {"rank": 2}).rank == 2
+    assert launch.config_for(database, ada, "tiny", {"rank": 2}, settings=settings).rank == 2
     with database.transaction() as conn:
         assert adapters.find_attempt(conn, job.attempt_id).state == "done"
         assert adapters.list_adapters(conn, ada.id) == []

@@ -13,10 +13,14 @@ from typing import Any, Literal
 
 from twin_core.errors import InvalidInput
 from twin_core.models.local_server import STAND_IN, models_folder
-from twin_core.models.stand_in import Progress
+from twin_core.models.stand_in import HEADS, HIDDEN, INNER, LAYERS, VOCABULARY, Progress
 from twin_core.models.tiny_base import ensure_tiny_base, tiny_base_folder
 from twin_core.settings import Settings
 
+TINY_SHAPE = {
+    "hidden": HIDDEN, "layers": LAYERS, "heads": HEADS, "kv_heads": HEADS, "inner": INNER, "vocabulary": VOCABULARY, "tied": True,
+}  # fmt: skip
+"""Of the tiny base, which may not be made yet."""
 _WEIGHTS = ("*.safetensors", "*.bin")
 _DECIDING = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -290,7 +290,7 @@ def resolve_adapter(conn: Connection, author_id: UUID, key: str) -> Adapter:
         ).mappings()
         for row in rows:
             return _adapter(row)
-    raise NotFound(f"There is no adapter `{key}`. `twin compare` without a name lists those there are, such as v1.")
+    raise NotFound(f"There is no adapter `{key}`. `twin models` lists those there are, such as v1.")
 
 
 def _adapter(row: RowMapping) -> Adapter:

@@ -16,7 +16,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from twin_core.errors import InvalidInput, NotFound, Refused, TwinError
+from twin_core.models import bases
 from twin_core.models.bases import base_name
+from twin_core.models.local_server import STAND_IN
 from twin_core.records import Author, ExampleKind
 from twin_core.runtime.folders import folders
 from twin_core.runtime.services import child_environment
@@ -26,7 +28,7 @@ from twin_core.store import datasets
 from twin_core.store.adapters import Adapter
 from twin_core.store.database import Database
 from twin_core.store.datasets import Version
-from twin_core.training.config import TINY, TrainingConfig, load_config
+from twin_core.training.config import TINY, Shape, TrainingConfig, load_config
 from twin_core.training.job import Job, Kind, Tracking, job_hash
 
 KINDS: Mapping[Kind, ExampleKind] = {"sft": ExampleKind.INSTRUCT, "dpo": ExampleKind.PREFERENCE}
@@ -138,14 +140,28 @@ def job_file(job: Job) -> Path:
 
 
 def config_for(
-    database: Database, author: Author, profile: str, changes: Mapping[str, Any] | None = None
+    database: Database, author: Author, profile: str, changes: Mapping[str, Any] | None = None, *, settings: Settings
 ) -> TrainingConfig:
-    """The profile with what a search found best for the author, and `changes` on top of both."""
+    """The profile with what a search found best for the author, and `changes` on top of both.
+
+    TWIN_BASE_MODEL goes before the profile's own base, because it is what serves; `changes` go before both.
+    """
     with database.transaction() as conn:
         both = store.defaults_of(conn, author.id, profile)
     for name, value in (changes or {}).items():
         both[name] = {**both.get(name, {}), **value} if isinstance(value, Mapping) else value
-    return load_config(profile, both)
+    if settings.base_model != STAND_IN:
+        both.setdefault("base", settings.base_model)
+    config = load_config(profile, both)
+    if config.base != load_config(profile).base:
+        config = config.model_copy(update={"shape": None})
+    return config
+
+
+def shape_for(config: TrainingConfig) -> Shape | None:
+    """The size of the base: its own where it lies on this machine, else what the configuration says."""
+    said = bases.shape_of(config.base) if config.base else bases.TINY_SHAPE
+    return Shape.model_validate(said) if said else config.shape
 
 
 def command(job: Job) -> list[str]:
@@ -160,7 +176,11 @@ def search_command(job: Job, trials: int) -> list[str]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of the training process: these settings, no telemetry."""
-    return child_environment(settings) | {"TOKENIZERS_PARALLELISM": "false"}
+    return child_environment(settings) | {
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONWARNINGS": "ignore",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
 
 
 def run(database: Database, job: Job, *, settings: Settings) -> Adapter:
@@ -169,14 +189,30 @@ def run(database: Database, job: Job, *, settings: Settings) -> Adapter:
     return outcome(database, job, ended.returncode)
 
 
+def give_up(database: Database, job: Job, reason: str) -> None:
+    """Give an attempt up: what its process still does is registered nowhere."""
+    with database.transaction() as conn:
+        store.abandon(conn, job.attempt_id, reason)
+
+
 def outcome(database: Database, job: Job, code: int) -> Adapter:
     """What an attempt registered, once its process has ended with `code`. Raises TwinError with the reason when nothing."""
     with database.transaction() as conn:
         store.fail_attempt(conn, job.attempt_id, _died(code))
         attempt = store.find_attempt(conn, job.attempt_id)
-        if attempt.adapter_id is None:
-            raise TwinError(f"Training failed: {attempt.reason}")
-        return store.adapter_by_id(conn, job.author_id, attempt.adapter_id)
+        adapter = store.adapter_by_id(conn, job.author_id, attempt.adapter_id) if attempt.adapter_id else None
+    if adapter is None:  # raised outside, or why it failed would be rolled back
+        raise TwinError(f"Training failed: {attempt.reason}")
+    return adapter
+
+
+def searched(database: Database, job: Job, code: int) -> None:
+    """Raise TwinError with the reason when a search's process, ended with `code`, found nothing."""
+    with database.transaction() as conn:
+        store.fail_attempt(conn, job.attempt_id, _died(code))
+        attempt = store.find_attempt(conn, job.attempt_id)
+    if attempt.state != "done":
+        raise TwinError(f"The search failed: {attempt.reason}")
 
 
 def _died(code: int) -> str:

@@ -71,6 +71,10 @@ def main(arguments: Sequence[str], *, trials: int = 0) -> int:
     except TwinError as error:
         _failed(database, job, str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        with database.transaction() as conn:
+            store.abandon(conn, job.attempt_id, "stopped by hand")
+        return 128 + signal.SIGINT
     except Exception as error:
         # Its text may quote a document; what is stored holds none.
         _failed(database, job, f"{type(error).__name__} in the training process; its log says where.")
@@ -328,6 +332,8 @@ def _alive(database: Database, job: Job) -> Iterator[Callable[[Mapping[str, Any]
 
 
 def _say(said: Mapping[str, Any]) -> None:
+    if "DAGSTER_PIPES_CONTEXT" in os.environ:  # told there; stdout is the worker's
+        return
     print(json.dumps(said), flush=True)  # noqa: T201  what this process says is its output
 
 

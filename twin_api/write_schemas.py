@@ -109,8 +109,10 @@ class WriteResponse(Struct, kw_only=True):
         cited = {label for draft in drafts for label in draft.cited}
         citations = [CitationView.of(one) for one in written.drafts[0].citations]
         links = [LinkView.of(one) for one in written.drafts[0].links]
-        for one in (*citations, *links):
-            one.cited = one.label in cited
+        for citation in citations:
+            citation.cited = citation.label in cited
+        for link in links:
+            link.cited = link.label in cited
         return cls(
             kind=written.kind,
             words=written.words,

@@ -289,9 +289,17 @@ def source_folders(settings: Settings, author_id: UUID, source_id: UUID) -> list
 def _author_folders(place: Place) -> list[Path]:
     with place.database.transaction() as conn:
         sources = authors.list_sources(conn, place.author_id)
+        slugs = [author.slug for author in authors.list_authors(conn) if author.id == place.author_id]
     found = [folder for one in sources for folder in source_folders(place.settings, place.author_id, one.id)]
-    uploads = folders(place.settings).home / UPLOADS / str(place.author_id)
-    return [*found, uploads] if uploads.exists() else found
+    home = folders(place.settings)
+    whole = [
+        home.home / UPLOADS / str(place.author_id),
+        # Weights: checkpoints, adapters as they are unpacked, MLflow's copies.
+        home.home / "training" / str(place.author_id),
+        home.home / "models" / "adapters" / str(place.author_id),
+        *(home.mlflow / "artifacts" / slug for slug in slugs),
+    ]
+    return [*found, *(folder for folder in whole if folder.exists())]
 
 
 def _purge_author_folders(place: Place) -> int:

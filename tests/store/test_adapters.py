@@ -165,3 +165,14 @@ def test_the_best_settings_of_a_search_replace_those_of_before(database: Databas
                 conn, ada.id, "tiny", changes={"rank": rank}, score=1.0, trials=4, version_id=version
             )
         assert adapters.defaults_of(conn, ada.id, "tiny") == {"rank": 16}
+
+
+def test_an_author_with_adapters_can_be_deleted_whole(database: Database):
+    ada, version = publish(database, "ada", PAIRS)
+    first = register(database, begin(database, ada, version), "a1")
+    _, pairs = publish(database, "ada", PAIRS[4:], rejected=["Not I."], held_out=1)
+    register(database, begin(database, ada, pairs, "dpo"), "a2", parent=first.id)
+    with database.transaction() as conn:
+        conn.execute(text("DELETE FROM warehouse.authors WHERE id = :id"), {"id": ada.id})
+        left = conn.execute(text("SELECT count(*) FROM training.adapters")).scalar_one()
+    assert left == 0

@@ -301,6 +301,9 @@ def test_forgetting_an_author_leaves_no_row_no_login_and_no_file_and_nobody_else
     folders = [
         desk.settings.home / "clones" / str(desk.source.id),
         desk.settings.home / "uploads" / str(desk.author.id) / "any",
+        desk.settings.home / "training" / str(desk.author.id) / "any",
+        desk.settings.home / "models" / "adapters" / str(desk.author.id) / "any",
+        desk.settings.home / "mlflow" / "artifacts" / desk.author.slug / "any",
     ]
     for folder in folders:
         folder.mkdir(parents=True)

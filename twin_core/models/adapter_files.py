@@ -48,5 +48,5 @@ def unpack(content: bytes, folder: Path) -> Path:
 
 def adapter_folder(store: FileStore, adapter: Adapter, models: Path) -> Path:
     """The adapter's files under `models`, fetched from the store when they are not there yet."""
-    folder = models / "adapters" / adapter.id[:16]
+    folder = models / "adapters" / str(adapter.author_id) / adapter.id[:16]
     return folder if folder.is_dir() else unpack(read_file(store, adapter.file_key), folder)

@@ -75,7 +75,7 @@ def open_job(
         attempt = store.open_attempt(
             conn, author_id=author.id, kind=kind, job_hash=digest, version_id=version.id, job=said
         )
-    folder = folders(settings).home / "training" / digest[:16]
+    folder = folders(settings).home / "training" / str(author.id) / digest[:16]
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twin_core.training.config import TrainingConfig
-from twin_core.training.progress import peak_memory
+from twin_core.training.progress import last_checkpoint, peak_memory
 from twin_core.training.rows import Rows
 
 ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
@@ -72,11 +72,20 @@ def shared(config: TrainingConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def quieted(trainer: Any) -> None:
-    """Take away the callback that prints every log: progress goes where `tell` says."""
+def train(trainer: Any, rows: Rows, *, resume: bool) -> Any:
+    """Train on every row, from the last checkpoint where there is one and it is wanted. Returns the trainer's outcome.
+
+    Raises RuntimeError when the trainer left rows out, which TRL does without a word. Packed rows cannot be counted.
+    """
     from transformers import PrinterCallback
 
-    trainer.remove_callback(PrinterCallback)
+    if not getattr(trainer.args, "packing", False) and len(trainer.train_dataset) != len(rows.rows):
+        raise RuntimeError(
+            f"The trainer kept {len(trainer.train_dataset)} of {len(rows.rows)} rows and does not say why."
+        )
+    trainer.remove_callback(PrinterCallback)  # progress goes where `tell` says
+    checkpoint = last_checkpoint(Path(trainer.args.output_dir)) if resume else None
+    return trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 def dataset(rows: Rows) -> Any:

@@ -7,7 +7,6 @@ it loses when somebody gives it up. Progress goes to stdout as JSON lines and to
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import logging
@@ -28,6 +27,7 @@ from twin_core.errors import Refused, TwinError
 from twin_core.models import adapter_files, bases
 from twin_core.models.local_server import models_folder
 from twin_core.records import Split
+from twin_core.runtime.parent import end_with_parent
 from twin_core.runtime.urls import url_for
 from twin_core.settings import Settings, settings
 from twin_core.store import adapters as store
@@ -47,7 +47,6 @@ HELD_OUT_ROWS = 64
 """Of the test split, to measure once at the end: enough to see that training went well; evaluation proper comes later."""
 CURVE_POINTS = 400
 """Kept of the loss curve; a longer one is thinned."""
-_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger("twin.training")
 
@@ -55,7 +54,8 @@ _log = logging.getLogger("twin.training")
 def main(arguments: Sequence[str], *, trials: int = 0) -> int:
     """Run one job, or with `trials` a search for the best settings of its kind. 0: registered; 2: refused for a reason that the attempt's row holds; anything else: a mistake."""
     job = read_job(Path(arguments[0]))
-    _end_with_parent(job.parent_pid)
+    # With several GPUs the launcher, which this program then became, is the parent of every rank.
+    end_with_parent(int(os.environ.get("TWIN_TRAINING_LAUNCHER") or job.parent_pid))
     if not trials and _launcher_needed(job):
         _become_launcher(job, arguments[0])
     database = Database(url_for(settings()), pool_size=2)
@@ -227,23 +227,6 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 # The parent's end, and other processes of the same job
-
-
-def _end_with_parent(parent: int) -> None:
-    """End at once when the parent ends: by the kernel's signal on Linux, and by looking, which works everywhere."""
-    launched = int(os.environ.get("TWIN_TRAINING_LAUNCHER", "0"))
-    expected = launched or parent
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-    def watch() -> None:
-        while os.getppid() == expected:
-            time.sleep(1)
-        os._exit(128 + signal.SIGHUP)
-
-    if os.getppid() != expected:
-        os._exit(128 + signal.SIGHUP)
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _launcher_needed(job: Job) -> bool:

@@ -9,7 +9,7 @@ from twin_core.models import bases
 from twin_core.training import arguments
 from twin_core.training.arguments import Trained
 from twin_core.training.config import TrainingConfig
-from twin_core.training.progress import Tell, last_checkpoint, reporting
+from twin_core.training.progress import Tell, reporting
 from twin_core.training.rows import instruct_rows
 
 if TYPE_CHECKING:
@@ -62,13 +62,7 @@ def train_sft(
         peft_config=arguments.lora(config),
         callbacks=[reporting(tell)],
     )
-    if not given.packing and len(trainer.train_dataset) != len(rows.rows):
-        raise RuntimeError(
-            f"The trainer kept {len(trainer.train_dataset)} of {len(rows.rows)} rows and does not say why."
-        )
-    arguments.quieted(trainer)
-    checkpoint = last_checkpoint(Path(given.output_dir)) if resume else None
-    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    outcome = arguments.train(trainer, rows, resume=resume)
     held = {}
     if measured:
         held = {"held_out_loss": float(trainer.evaluate()["eval_loss"]), "held_out_rows": float(len(measured.rows))}

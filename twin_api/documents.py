@@ -142,7 +142,7 @@ def _page(
 
 def _detail(database: Database, author_id: UUID, document_id: UUID) -> DocumentDetail:
     with database.as_author(author_id) as conn:
-        return DocumentDetail.made_of(documents.lineage(conn, author_id, document_id))
+        return DocumentDetail.of(documents.lineage(conn, author_id, document_id))
 
 
 def _ask(database: Database, author_id: UUID, document_id: UUID) -> ForgetRequestView:

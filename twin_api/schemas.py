@@ -7,7 +7,7 @@ The chat shapes are OpenAI's, so that any client of theirs works unmodified; wha
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from litestar.openapi.datastructures import ResponseSpec
@@ -23,14 +23,11 @@ from twin_api.limits import (
 from twin_core.collect.alarms import AlarmKind
 from twin_core.collect.standing import Standing
 from twin_core.promotion import Decision
-from twin_core.records import Category, Passage, SearchFilters, Source
+from twin_core.records import Category, Passage, SearchFilters
 from twin_core.records import Outcome as ItemOutcome
 from twin_core.store.adapters import Adapter
-from twin_core.store.collect_requests import CollectRequest
-from twin_core.store.documents import DocumentRow, Lineage
 from twin_core.store.ledger import LedgerItem, Run
-from twin_core.store.purging import RequestState
-from twin_core.store.registry import Approval, Deployment
+from twin_core.store.registry import Deployment
 from twin_core.writing.citations import Citation
 
 
@@ -381,7 +378,16 @@ class ModelList(Struct, kw_only=True):
     data: list[ModelView]
 
 
-class DocumentView(Struct, kw_only=True):
+class Shown(Struct, kw_only=True):
+    """A record of the core as the API shows it: the fields it names, and no others."""
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """The fields of this shape, taken from the record's attributes of the same names."""
+        return convert(record, cls, from_attributes=True)
+
+
+class DocumentView(Shown, kw_only=True):
     """One document, as a list shows it."""
 
     id: UUID
@@ -397,11 +403,6 @@ class DocumentView(Struct, kw_only=True):
     locations: int
     created_at: datetime
     updated_at: datetime
-
-    @classmethod
-    def of(cls, row: DocumentRow) -> DocumentView:
-        """The document as the API shows it."""
-        return convert(row, cls, from_attributes=True)
 
 
 class LocationView(Struct, kw_only=True):
@@ -433,7 +434,7 @@ class RevisionView(Struct, kw_only=True):
     head: bool
 
 
-class DocumentDetail(Struct, kw_only=True):
+class DocumentDetail(Shown, kw_only=True):
     """One document with where it comes from."""
 
     document: DocumentView
@@ -441,11 +442,6 @@ class DocumentDetail(Struct, kw_only=True):
     locations: list[LocationView]
     revisions: list[RevisionView]
     merged: list[UUID]
-
-    @classmethod
-    def made_of(cls, lineage: Lineage) -> DocumentDetail:
-        """The lineage as the API shows it."""
-        return convert(lineage, cls, from_attributes=True)
 
 
 class DocumentList(Struct, kw_only=True):
@@ -462,7 +458,7 @@ class CountView(Struct, kw_only=True):
     after: int | None = None
 
 
-class ForgetRequestView(Struct, kw_only=True):
+class ForgetRequestView(Shown, kw_only=True):
     """A request to forget, and what has become of it."""
 
     id: UUID
@@ -475,11 +471,6 @@ class ForgetRequestView(Struct, kw_only=True):
     attempts: int
     problem: Annotated[str | None, Meta(description="Why the last attempt did not finish; it is tried again.")]
 
-    @classmethod
-    def of(cls, request: RequestState) -> ForgetRequestView:
-        """The request as the API shows it."""
-        return convert(request, cls, from_attributes=True)
-
 
 class SourceChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """What to change of a source. What is left out stays."""
@@ -488,7 +479,7 @@ class SourceChange(Struct, kw_only=True, forbid_unknown_fields=True):
     paused: bool | UnsetType = UNSET
 
 
-class ScheduleView(Struct, kw_only=True):
+class ScheduleView(Shown, kw_only=True):
     """When a source is collected."""
 
     id: UUID
@@ -498,13 +489,8 @@ class ScheduleView(Struct, kw_only=True):
     paused: bool
     next_run_at: datetime | None
 
-    @classmethod
-    def of(cls, source: Source) -> ScheduleView:
-        """The source's schedule as the API shows it."""
-        return convert(source, cls, from_attributes=True)
 
-
-class CollectRequestView(Struct, kw_only=True):
+class CollectRequestView(Shown, kw_only=True):
     """A request to collect a source, and what has become of it."""
 
     id: UUID
@@ -513,11 +499,6 @@ class CollectRequestView(Struct, kw_only=True):
     run_id: UUID | None
     requested_at: datetime
     finished_at: datetime | None
-
-    @classmethod
-    def of(cls, request: CollectRequest) -> CollectRequestView:
-        """The request as the API shows it."""
-        return convert(request, cls, from_attributes=True)
 
 
 class AdapterView(Struct, kw_only=True):
@@ -576,7 +557,7 @@ class RejectRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, max_length=2_000)]
 
 
-class DecisionView(Struct, kw_only=True):
+class DecisionView(Shown, kw_only=True):
     """A decision on an adapter, and what has become of it."""
 
     id: UUID
@@ -589,11 +570,6 @@ class DecisionView(Struct, kw_only=True):
     attempts: int
     problem: str | None
     finished_at: datetime | None
-
-    @classmethod
-    def of(cls, approval: Approval) -> DecisionView:
-        """The decision as the API shows it."""
-        return convert(approval, cls, from_attributes=True)
 
 
 class ServingView(Struct, kw_only=True):

@@ -50,9 +50,9 @@ class MlflowParent(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[MlflowParent]:
-        """Open the run of this Dagster run, or find the one that an earlier step opened."""
+        """Open the run of this Dagster run, or find the one that an earlier step opened. A sensor has none to open."""
         uri = tracking_uri(self.settings())
-        if uri is None:
+        if uri is None or context.dagster_run is None:
             yield self
             return
         import os
@@ -60,7 +60,7 @@ class MlflowParent(dg.ConfigurableResource):  # type: ignore[type-arg]
         os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
         from dagster_mlflow import mlflow_tracking
 
-        name = str(context.dagster_run.tags.get("dagster/partition")) if context.dagster_run is not None else "twin"
+        name = str(context.dagster_run.tags.get("dagster/partition"))
         experiment_id(self.settings(), name)
         opened = mlflow_tracking.resource_fn(  # type: ignore[call-arg]
             context.replace_config(

@@ -22,7 +22,7 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 def tick(story: Story, now: datetime) -> dg.SensorResult:
     story.now = now
     with dg.build_sensor_context(
-        instance=story.instance, definitions=story.definitions, resources={"twin": story.definitions.resources["twin"]}
+        instance=story.instance, definitions=story.definitions, resources=story.definitions.resources
     ) as context:
         result = due_sources(context)
     assert isinstance(result, dg.SensorResult)

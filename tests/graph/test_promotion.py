@@ -46,7 +46,7 @@ def story(bench: Bench) -> Iterator[Story]:
 def tick(story: Story, sensor: Callable[..., object], now: datetime | None = None) -> dg.SensorResult:
     story.now = now or story.now
     with dg.build_sensor_context(
-        instance=story.instance, definitions=story.definitions, resources={"twin": story.definitions.resources["twin"]}
+        instance=story.instance, definitions=story.definitions, resources=story.definitions.resources
     ) as context:
         result = sensor(context)
     assert isinstance(result, dg.SensorResult)

@@ -17,7 +17,7 @@ from twin_core.store import authors, collect_requests, purging
 def forget_tick(story: Story, now: datetime) -> dg.SensorResult:
     story.now = now
     with dg.build_sensor_context(
-        instance=story.instance, definitions=story.definitions, resources={"twin": story.definitions.resources["twin"]}
+        instance=story.instance, definitions=story.definitions, resources=story.definitions.resources
     ) as context:
         result = forget_requests(context)
     assert isinstance(result, dg.SensorResult)

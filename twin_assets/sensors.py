@@ -7,7 +7,7 @@ Annotations are evaluated: Dagster does not understand the ones that `from __fut
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -73,8 +73,7 @@ def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorRes
         sources |= {source_id: store.source_by_id(conn, source_id) for source_id in wanted}
         for source in sources.values():
             due.setdefault(slugs[source.author_id], []).append(source)
-    there = set(context.instance.get_dynamic_partitions(AUTHORS))
-    missing = sorted(set(slugs.values()) - there)
+    missing = _missing(context, slugs.values())
     requests, waiting = [], []
     for slug, its in due.items():
         config = dg.RunConfig(ops={"raw_documents": Collection(source_ids=[str(source.id) for source in its])})
@@ -86,7 +85,7 @@ def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorRes
             requests.append(request)
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        dynamic_partitions_requests=missing,
         skip_reason=None if requests else _why_nothing(waiting),
     )
 
@@ -102,7 +101,7 @@ def forget_requests(context: dg.SensorEvaluationContext, twin: Twin) -> dg.Senso
     with twin.database.transaction() as conn:
         slugs = {author.id: author.slug for author in store.list_authors(conn)}
         asked = purging.authors_with_requests(conn)
-    missing = sorted({slugs[author_id] for author_id in asked} - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    missing = _missing(context, [slugs[author_id] for author_id in asked])
     requests, waiting = [], []
     for author_id, its in asked.items():
         key = _key([str(request_id) for request_id in its])
@@ -114,7 +113,7 @@ def forget_requests(context: dg.SensorEvaluationContext, twin: Twin) -> dg.Senso
     reason = f"Asked, but a run is active or was tried a moment ago: {', '.join(waiting)}." if waiting else None
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        dynamic_partitions_requests=missing,
         skip_reason=None if requests else dg.SkipReason(reason or "Nothing is to be forgotten."),
     )
 
@@ -132,7 +131,7 @@ def approvals(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResul
         asked: dict[str, list[Approval]] = {}
         for one in registry.open_decisions(conn):
             asked.setdefault(slugs[one.author_id], []).append(one)
-    missing = sorted(set(asked) - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    missing = _missing(context, asked)
     requests, events, waiting = [], [], []
     for slug, its in asked.items():
         key = _key([str(one.id) for one in its])
@@ -147,7 +146,7 @@ def approvals(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResul
     return dg.SensorResult(
         run_requests=requests,
         asset_events=events,
-        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        dynamic_partitions_requests=missing,
         skip_reason=None if requests else dg.SkipReason(reason or "No decision is open."),
     )
 
@@ -193,13 +192,19 @@ def retrain(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
             said[-1] += ", which a run is at work on or was a moment ago"
         else:
             requests.append(request)
-    missing = sorted({author.slug for author in there} - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    missing = _missing(context, [author.slug for author in there])
     context.log.info("; ".join(said) or "There are no authors.")
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[authors.build_add_request(missing)] if missing else [],
+        dynamic_partitions_requests=missing,
         skip_reason=None if requests else dg.SkipReason("; ".join(said) or "There are no authors."),
     )
+
+
+def _missing(context: dg.SensorEvaluationContext, slugs: Iterable[str]) -> list[dg.AddDynamicPartitionsRequest]:
+    """What makes a partition of every author who has none yet."""
+    missing = sorted(set(slugs) - set(context.instance.get_dynamic_partitions(AUTHORS)))
+    return [authors.build_add_request(missing)] if missing else []
 
 
 def _request(

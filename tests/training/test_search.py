@@ -74,7 +74,7 @@ def test_one_trial_is_no_search(tmp_path: Path):
 
 @pytest.mark.slow
 def test_what_was_found_becomes_the_authors_defaults(database: Database, settings: Settings, base: str):
-    ada, _ = publish(database, "ada", passages("demo/articles")[:16])
+    ada, _ = publish(database, "ada", passages("demo/articles"))
     job = launch.open_job(database, ada, "sft", quick(base=base, max_steps=1), settings=settings)
     found = run_search(database, job, 2, here=settings, tell=lambda _: None)
     assert found.score > 0

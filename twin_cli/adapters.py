@@ -49,7 +49,7 @@ def models(author: AuthorSlug, *, as_json: output.AsJson = False) -> None:
                 one["base_model"],
                 one["created_at"],
                 one["evaluated_at"] or "never",
-                "tainted: a document was forgotten" if one["tainted_at"] else one["verdict"],
+                _said(one),
                 one["decision"] or "",
                 one["deployment"] or "",
             )
@@ -153,6 +153,13 @@ def _me() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "someone on this machine"
+
+
+def _said(one: dict[str, Any]) -> str:
+    """What the rule says of an adapter, for a table: of the champion it has nothing to say any more."""
+    if one["tainted_at"]:
+        return "tainted: a document was forgotten"
+    return "the champion" if one["deployment"] == "serving" else str(one["verdict"])
 
 
 def _described(conn: Any, who: Author, one: Adapter) -> dict[str, Any]:

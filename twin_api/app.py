@@ -28,6 +28,7 @@ from twin_api.pages import pages
 from twin_api.problems import HANDLERS
 from twin_api.search import SearchController
 from twin_api.services import Services, lifespan
+from twin_api.session import SessionController
 from twin_api.sources import SourceChangesController, SourcesController
 from twin_api.write import WriteController
 from twin_core.settings import Settings
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             SourcesController,
             SourceChangesController,
             AdaptersController,
+            SessionController,
             healthz,
             readyz,
             pages,

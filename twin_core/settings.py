@@ -192,6 +192,9 @@ class Settings(BaseSettings):
     )
 
     # Security
+    session_hours: int = Field(
+        168, ge=1, le=8_760, description="How long a person stays signed in at the page, in hours."
+    )
     role_secret: SecretStr | None = Field(
         None, description="Secret from which the passwords of the database roles are derived. Default: HOME/secrets."
     )

@@ -39,6 +39,8 @@ INSERT INTO features.failures (author_id, stage, document_id, input_hash, stage_
 INSERT INTO features.maintenance (author_id, action, detail, seconds) SELECT id, 'a', 'd', 1 FROM warehouse.authors;
 INSERT INTO serving.api_keys (id, author_id, name, key_hash, prefix, scopes)
     SELECT gen_random_uuid(), id, 'k', 'hash of ' || slug, 'p', '{read}' FROM warehouse.authors;
+INSERT INTO serving.sessions (id_hash, author_id, key_id, expires_at)
+    SELECT 'hash of session ' || id, author_id, id, now() + interval '1 day' FROM serving.api_keys;
 INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_version)
     SELECT id, id, 'q', 'a', 'answered', '1' FROM warehouse.authors;
 INSERT INTO serving.trace_passages (trace_id, author_id, label, chunk_id, document_id, revision_id, start_at, end_at, text, score)
@@ -156,6 +158,7 @@ def seen(connection: psycopg.Connection, relation: str, column: str) -> set[UUID
 
 HIDDEN = {
     "serving.api_keys",
+    "serving.sessions",
     "serving.sql_roles",
     "warehouse.tombstones",
     "warehouse.tombstone_texts",
@@ -205,6 +208,7 @@ def test_a_persons_login_changes_nothing_by_changing_its_session(database, hers,
         "CREATE OR REPLACE FUNCTION serving.author_of_session_user() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'",
         "ALTER VIEW analytics.chunks SET (security_invoker = false)",
         "SELECT serving.author_of_key('hash')",
+        "SELECT serving.author_of_session('hash')",
         "SELECT serving.author_in_session()",
         "SELECT pg_read_file('/etc/passwd')",
         "SELECT pg_ls_dir('.')",
@@ -336,6 +340,21 @@ def test_a_key_names_its_author_and_nothing_else_does(api, bob):
     found = api.execute("SELECT author_id, slug FROM serving.author_of_key(%s)", [f"hash of {bob.slug}"]).fetchall()
     assert found == [(bob.id, bob.slug)]
     assert api.execute("SELECT * FROM serving.author_of_key('hash of nobody')").fetchall() == []
+
+
+def test_a_session_names_the_author_of_its_key_and_belongs_to_no_other(api, database, ada, bob):
+    with database.transaction() as connection:
+        hers, his = (
+            connection.execute(
+                text("SELECT id_hash FROM serving.sessions WHERE author_id = :author"), {"author": author.id}
+            ).scalar_one()
+            for author in (ada, bob)
+        )
+    assert api.execute("SELECT author_id FROM serving.author_of_session(%s)", [his]).fetchall() == [(bob.id,)]
+    api.execute("SELECT set_config('app.author_id', %s, false)", [str(ada.id)])
+    api.execute("DELETE FROM serving.sessions")
+    assert api.execute("SELECT author_id FROM serving.author_of_session(%s)", [hers]).fetchall() == []
+    assert api.execute("SELECT author_id FROM serving.author_of_session(%s)", [his]).fetchall() == [(bob.id,)]
 
 
 def test_a_wrong_password_does_not_get_in(settings, logins):

@@ -311,6 +311,15 @@ api_keys = _table(
     _column("revoked_at", _Time, null=True),
 )
 
+sessions = _table(
+    "serving.sessions",
+    _column("id_hash", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("key_id", Uuid()),
+    _column("created_at", _Time),
+    _column("expires_at", _Time),
+)
+
 sql_roles = _table("serving.sql_roles", _column("role_name", Text(), key=True), _column("author_id", Uuid()))
 
 traces = _table(

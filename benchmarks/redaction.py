@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.datasets.planted import KINDS, look_alikes, planted  # noqa: E402
-from twin_core.datasets.redact import findings, redact  # noqa: E402
+from twin_core.text.redact import findings, redact  # noqa: E402
 
 GOAL = 0.95
 

@@ -30,6 +30,7 @@ from twin_api.search import SearchController
 from twin_api.services import Services, lifespan
 from twin_api.session import SessionController
 from twin_api.sources import SourceChangesController, SourcesController
+from twin_api.traces import LineageController, MonitorController, TracesController
 from twin_api.write import WriteController
 from twin_core.settings import Settings
 from twin_core.settings import settings as settings_of_process
@@ -57,6 +58,9 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             SourceChangesController,
             AdaptersController,
             SessionController,
+            TracesController,
+            LineageController,
+            MonitorController,
             healthz,
             readyz,
             pages,

@@ -153,6 +153,10 @@ class Settings(BaseSettings):
     )
     context_passages: int = Field(6, description="Passages put into a prompt.")
 
+    # Traces: what is kept of every answer and draft
+    llm_price_prompt: float = Field(0.0, ge=0, description="Price of a million prompt tokens, for the cost in traces.")
+    llm_price_completion: float = Field(0.0, ge=0, description="Price of a million tokens that the model writes.")
+
     # Datasets
     dataset_instructions: Literal["auto", "llm", "rules"] = Field(
         "auto",

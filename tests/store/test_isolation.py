@@ -45,6 +45,8 @@ INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_ver
     SELECT id, id, 'q', 'a', 'answered', '1' FROM warehouse.authors;
 INSERT INTO serving.trace_passages (trace_id, author_id, label, chunk_id, document_id, revision_id, start_at, end_at, text, score)
     SELECT author_id, author_id, row_number() OVER (PARTITION BY author_id ORDER BY id), id, document_id, revision_id, 0, 1, text, 1 FROM features.chunks;
+INSERT INTO serving.trace_candidates (trace_id, author_id, rank, chunk_id, document_id, score, legs)
+    SELECT author_id, author_id, row_number() OVER (PARTITION BY author_id ORDER BY id), id, document_id, 1, '{"dense": 1}' FROM features.chunks;
 INSERT INTO training.examples (id, author_id, document_id, revision_id, kind, category, origin, input_hash, prompt, answer, language, words, start_at, end_at)
     SELECT 'e' || document_id, author_id, document_id, revision_id, 'instruct', category, 'rule', 'h', '[]', text, 'en', 1, 0, 1 FROM features.chunks;
 INSERT INTO training.dataset_versions (id, author_id, kind, input_hash, examples, manifest)
@@ -70,6 +72,7 @@ INSERT INTO training.evaluations (id, author_id, adapter_id, version_id, split_i
 INSERT INTO training.approvals (id, author_id, adapter_id, verdict, by) SELECT author_id, author_id, id, 'approve', 'p' FROM training.adapters;
 INSERT INTO serving.deployments (id, author_id, adapter_id, engine, served_name, state)
     SELECT author_id, author_id, id, 'vllm', 'n', 'serving' FROM training.adapters;
+UPDATE serving.traces SET deployment_id = author_id;
 """
 
 Login = Callable[..., psycopg.Connection]

@@ -18,7 +18,7 @@ SECTIONS = {
     for section in DOC.read_text().split("\n## ")[1:]
 }
 VIEWS = (
-    "documents", "chunks", "embedding_coverage", "source_outcomes", "items", "answer_sources", "documents_by_month",
+    "documents", "chunks", "embedding_coverage", "source_outcomes", "items", "answers", "answer_sources", "documents_by_month",
     "style_by_month", "pipeline_coverage", "source_activity", "writing_rhythm", "revisions", "threads",
     "dataset_versions", "dataset_examples", "dataset_documents", "dataset_drops", "answer_feedback", "files", "adapters",
     "adapter_documents",

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from twin_core import identity, prompts
-from twin_core.datasets import filters, instructions, passages, redact
+from twin_core.datasets import filters, instructions, passages
 from twin_core.datasets.contexts import Wanted, contexts, prompt
 from twin_core.datasets.filters import grams
 from twin_core.datasets.instructions import Asked, Draft
@@ -33,6 +33,7 @@ from twin_core.store import versions as stages
 from twin_core.store.database import Database
 from twin_core.store.datasets import Material
 from twin_core.store.files import file_store
+from twin_core.text import redact
 
 BUILD_VERSION = "1"
 """Raise it when the same passages give another set for a reason that no other version says."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twin_core.datasets.filters import LEAST_OF_AN_ANSWER, LENGTHS, contaminated, near_duplicates
-from twin_core.datasets.redact import redact
 from twin_core.records import Example, ExampleKind, Split
 from twin_core.text.fingerprint import words
+from twin_core.text.redact import redact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

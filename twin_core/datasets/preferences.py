@@ -17,7 +17,7 @@ from typing import Protocol
 from uuid import UUID
 
 from twin_core import identity, prompts
-from twin_core.datasets import filters, redact
+from twin_core.datasets import filters
 from twin_core.datasets.measures import Validate, all_of
 from twin_core.datasets.passages import count_words
 from twin_core.datasets.versions import Built, Candidate, publish
@@ -32,6 +32,7 @@ from twin_core.store import datasets as store
 from twin_core.store.database import Database
 from twin_core.store.feedback import Preferred, preferred
 from twin_core.store.files import file_store
+from twin_core.text import redact
 from twin_core.text.fingerprint import SIMILAR, words
 
 PREFERENCES_VERSION = "1"

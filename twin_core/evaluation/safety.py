@@ -1,7 +1,7 @@
 """What an answer must not do: recite training text, or give away personal data and secrets.
 
 Copies are looked for where they cannot be chance, from eight words on, and what stands in the retrieved passages may be repeated:
-quoting what was just looked up is the product's purpose. What is personal data is decided in `datasets/redact.py`.
+quoting what was just looked up is the product's purpose. What is personal data is decided in `text/redact.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twin_core.datasets.redact import findings
 from twin_core.evaluation.sentences import words
+from twin_core.text.redact import findings
 
 GRAM = 8
 """Words. Two people share seven in a row by chance ("at the end of the day it is"); eight hardly ever."""

@@ -26,6 +26,8 @@ _LOCATED = f"(source_id, native_id) IN (SELECT source_id, native_id FROM warehou
 TABLES: Mapping[str, tuple[str, str]] = {
     # What people read: table and condition. A trace goes whole, and what was said of it: it rests on the passages.
     "feedback": ("serving.feedback", f"trace_id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
+    # Where it was found and not used there is no text of it, only that it was found.
+    "trace candidates": ("serving.trace_candidates", _OF),
     "traces": ("serving.traces", f"id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
     # An example goes also when the document is quoted in its prompt; so does what a model wrote on seeing it.
     "examples": ("training.examples", f"({_OF} OR {_QUOTED})"),

@@ -339,6 +339,14 @@ traces = _table(
     _column("parent_id", Uuid(), null=True),
     _column("instruction", Text(), null=True),
     _column("links", _Json),
+    _column("retrieval", Text()),
+    _column("queries", ARRAY(Text())),
+    _column("filters", _Json),
+    _column("engine", Text(), null=True),
+    _column("deployment_id", Uuid(), null=True),
+    _column("cost", Double(), null=True),
+    _column("texts", Text()),
+    _column("mlflow_id", Text(), null=True),
 )
 
 trace_passages = _table(
@@ -354,6 +362,17 @@ trace_passages = _table(
     _column("text", Text()),
     _column("score", Double()),
     _column("cited", Boolean()),
+)
+
+trace_candidates = _table(
+    "serving.trace_candidates",
+    _column("trace_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("rank", Integer(), key=True),
+    _column("chunk_id", Uuid()),
+    _column("document_id", Uuid()),
+    _column("score", Double()),
+    _column("legs", _Json),
 )
 
 examples = _table(
@@ -453,6 +472,7 @@ feedback = _table(
     _column("edited", Text(), null=True),
     _column("key_id", Uuid(), null=True),
     _column("at", _Time),
+    _column("exported_at", _Time, null=True),
 )
 
 attempts = _table(

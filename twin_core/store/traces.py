@@ -1,8 +1,8 @@
 """Traces: one answer or draft each, with the passages it rested on, kept as they were.
 
-Written by `writing/`, read by the views of `analytics` and by monitoring. A trace holds text (question, answer,
-passages), so forgetting a document deletes the traces that rest on it, and those that go on from them: see
-`purging.py`.
+Written by `writing/recording.py`; reading them is in `traced.py`, their figures in `monitor.py`. A trace holds text
+(question, answer, passages), so forgetting a document deletes the traces that rest on it, and those that go on from
+them: see `purging.py`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.expression import bindparam
 
 from twin_core.errors import NotFound
-from twin_core.records import Category, Passage
+from twin_core.records import Category, Passage, SearchFilters
 
 TraceOutcome = Literal["answered", "retrieval_only", "interrupted", "failed"]
 TraceKind = Literal["answer", "outline", "post", "article", "thread", "reply", "code"]
+Retrieval = Literal["off", "fast", "full"]
+Texts = Literal["whole", "redacted", "dropped"]
+"""Whether the texts of a trace are kept as they were, with personal data replaced, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,19 @@ class TracePassage:
     text: str
     score: float
     cited: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceCandidate:
+    """A chunk that the search returned, whether or not it came into the prompt."""
+
+    rank: int
+    """1 is best."""
+    chunk_id: UUID
+    document_id: UUID
+    score: float
+    legs: Mapping[str, int]
+    """Rank in each leg that found it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +93,19 @@ class Trace:
     instruction: str | None = None
     """What a revision was told to change."""
     links: Sequence[TraceLink] = ()
+    retrieval: Retrieval = "fast"
+    queries: Sequence[str] = ()
+    """What was searched for beside the question itself."""
+    filters: Mapping[str, object] = field(default_factory=dict)
+    """What the search was narrowed to; see `kept_filters`."""
+    candidates: Sequence[TraceCandidate] = ()
+    engine: str | None = None
+    """Of the language model that was asked; None when none was."""
+    deployment_id: UUID | None = None
+    """The adapter in that engine; None when the base model was asked."""
+    cost: float | None = None
+    """By the settings' prices; None when nobody counted tokens."""
+    texts: Texts = "whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +126,12 @@ class KeptDraft:
 
 _INSERT = text("""
     INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_version, model, timings, usage, error,
-                                kind, parent_id, instruction, links)
+                                kind, parent_id, instruction, links, retrieval, queries, filters, engine, deployment_id,
+                                cost, texts)
     VALUES (:id, :author_id, :question, :answer, :outcome, :prompt_version, :model, :timings, :usage, :error, :kind,
-            (SELECT id FROM serving.traces WHERE id = :parent_id AND author_id = :author_id), :instruction, :links)
-""").bindparams(*(bindparam(name, type_=JSONB) for name in ("timings", "usage", "links")))
+            (SELECT id FROM serving.traces WHERE id = :parent_id AND author_id = :author_id), :instruction, :links,
+            :retrieval, :queries, :filters, :engine, :deployment_id, :cost, :texts)
+""").bindparams(*(bindparam(name, type_=JSONB) for name in ("timings", "usage", "links", "filters")))
 
 _INSERT_PASSAGES = text("""
     INSERT INTO serving.trace_passages
@@ -108,6 +139,37 @@ _INSERT_PASSAGES = text("""
     VALUES (:trace_id, :author_id, :label, :chunk_id, :document_id, :revision_id, :start_at, :end_at, :text, :score,
             :cited)
 """)
+
+_INSERT_CANDIDATES = text("""
+    INSERT INTO serving.trace_candidates (trace_id, author_id, rank, chunk_id, document_id, score, legs)
+    SELECT :trace_id, :author_id, :rank, :chunk_id, d.id, :score, :legs
+    FROM warehouse.documents d WHERE d.id = :document_id AND d.author_id = :author_id
+""").bindparams(bindparam("legs", type_=JSONB))
+
+
+def kept_filters(filters: SearchFilters) -> dict[str, object]:
+    """What a search was narrowed to as a trace keeps it: only what was set."""
+    said: dict[str, object] = {
+        "categories": [category.value for category in filters.categories],
+        "source_ids": [str(source_id) for source_id in filters.source_ids],
+        "written_from": filters.written_from.isoformat() if filters.written_from else None,
+        "written_to": filters.written_to.isoformat() if filters.written_to else None,
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def kept_candidates(found: Sequence[Passage]) -> list[TraceCandidate]:
+    """What a search returned, best first, as a trace keeps it."""
+    return [
+        TraceCandidate(
+            rank=rank,
+            chunk_id=one.chunk_id,
+            document_id=one.document_id,
+            score=one.score,
+            legs=dict(one.legs),
+        )
+        for rank, one in enumerate(found, start=1)
+    ]
 
 
 def record_trace(conn: Connection, trace: Trace) -> bool:
@@ -142,8 +204,18 @@ def record_trace(conn: Connection, trace: Trace) -> bool:
             "links": [
                 asdict(link) | {"title": _storable(link.title), "text": _storable(link.text)} for link in trace.links
             ],
+            "retrieval": trace.retrieval,
+            "queries": [_storable(query) for query in trace.queries],
+            "filters": dict(trace.filters),
+            "engine": trace.engine,
+            "deployment_id": trace.deployment_id,
+            "cost": trace.cost,
+            "texts": trace.texts,
         },
     )
+    if trace.candidates:
+        ids = {"trace_id": trace.id, "author_id": trace.author_id}
+        conn.execute(_INSERT_CANDIDATES, [asdict(one) | ids for one in trace.candidates])
     rows = [
         {
             "trace_id": trace.id,

@@ -25,9 +25,10 @@ from twin_core.settings import Settings
 from twin_core.store import registry
 from twin_core.store.database import Database
 from twin_core.store.registry import Deployment
-from twin_core.store.traces import Trace, TraceOutcome, record_trace
+from twin_core.store.traces import Trace, TraceOutcome, kept_candidates, kept_filters
 from twin_core.writing.citations import Citation, citations, kept
 from twin_core.writing.packing import answer_tokens, counter, fitting, recent
+from twin_core.writing.recording import counted, record
 
 CANDIDATES = 2
 """Passages to choose from, per passage in the prompt: enough to leave out those that repeat each other."""
@@ -62,7 +63,7 @@ class Answer:
     prompt_version: str
     usage: Usage | None
     timings: dict[str, float]
-    """Seconds from the start: search, first_token, total."""
+    """Seconds from the start: search, prompt, first_token, total."""
     error: str | None = None
     """What was wrong with the language model, in words for the person who runs it."""
 
@@ -74,7 +75,11 @@ Event = Retrieved | Piece | Answer
 class _Draft:
     author: Author
     question: str
+    filters: SearchFilters
     began: float = field(default_factory=monotonic)
+    found: Sequence[Passage] = ()
+    engine: str | None = None
+    deployment: Deployment | None = None
     passages: list[Passage] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     outcome: TraceOutcome = "interrupted"  # until it ended otherwise
@@ -132,15 +137,15 @@ async def stream_answer(
     question = question.strip()
     if not question:
         raise InvalidInput("There is no question. Write one.")
-    draft = _Draft(author=author, question=question)
+    draft = _Draft(author=author, question=question, filters=filters or SearchFilters())
     most = limit or settings.context_passages
-    found = await asyncio.to_thread(
+    draft.found = await asyncio.to_thread(
         search,
         database,
         author.id,
         question,
         settings=settings,
-        filters=filters or SearchFilters(),
+        filters=draft.filters,
         limit=min(most * CANDIDATES, MAX_LIMIT),
         as_author=True,
     )
@@ -152,7 +157,6 @@ async def stream_answer(
         made = _pieces(
             draft,
             client,
-            found,
             deployed=deployed,
             most=most,
             settings=settings,
@@ -169,7 +173,7 @@ async def stream_answer(
             if draft.prompt_version:
                 final = draft.finished()
                 # Shielded: the asker may be gone, and what was written for them is recorded all the same.
-                await asyncio.shield(asyncio.to_thread(_record, database, author, final))
+                await asyncio.shield(asyncio.to_thread(record, database, _trace(draft, final), settings))
     assert final is not None
     yield final
 
@@ -203,7 +207,6 @@ def answer(
 async def _pieces(
     draft: _Draft,
     client: ChatClient,
-    found: Sequence[Passage],
     *,
     deployed: Deployment | None,
     most: int,
@@ -212,17 +215,21 @@ async def _pieces(
     max_tokens: int | None,
     temperature: float | None,
 ) -> AsyncGenerator[Retrieved | Piece]:
-    if not found:
+    if not draft.found:
         nothing = prompts.load(prompts.NOTHING_FOUND)
         draft.prompt_version, draft.outcome = nothing.version, "retrieval_only"
         yield Retrieved(())
         yield _wrote(draft, nothing.fill("text", author=draft.author.name))
         return
     length = answer_tokens(settings, max_tokens)
-    messages = await asyncio.to_thread(_prompt, draft, found, settings, history=history, most=most, length=length)
+    messages = await asyncio.to_thread(_prompt, draft, settings, history=history, most=most, length=length)
+    draft.mark("prompt")
     yield Retrieved(tuple(citations(draft.passages)))
+    draft.engine = settings.llm_engine
     try:
-        asked = client.asking(served_by(deployed, settings))
+        served = served_by(deployed, settings)
+        draft.deployment = deployed if served else None
+        asked = client.asking(served)
         async with aclosing(asked.stream(messages, max_tokens=length, temperature=temperature)) as tokens:
             async for token in tokens:
                 if isinstance(token, End):
@@ -249,9 +256,7 @@ def _deployed(database: Database, author: Author) -> Deployment | None:
         return registry.serving(conn, author.id)
 
 
-def _prompt(
-    draft: _Draft, found: Sequence[Passage], settings: Settings, *, history: Sequence[Message], most: int, length: int
-) -> list[Message]:
+def _prompt(draft: _Draft, settings: Settings, *, history: Sequence[Message], most: int, length: int) -> list[Message]:
     template = prompts.load(prompts.ANSWER)
     count = counter(settings)
     language = language_name(draft.author.language)
@@ -262,7 +267,7 @@ def _prompt(
         for turn in recent(history, settings=settings, count=count)
     ]
     frame = [system, question, *(turn.content for turn in before)]
-    draft.passages = fitting(found, settings=settings, frame=frame, answer=length, most=most, count=count)
+    draft.passages = fitting(draft.found, settings=settings, frame=frame, answer=length, most=most, count=count)
     if not draft.passages:
         raise InvalidInput("The question is too long: it leaves the language model no room for passages. Shorten it.")
     draft.prompt_version = template.version
@@ -283,20 +288,21 @@ def _listed(passages: Sequence[Passage]) -> str:
     )
 
 
-def _record(database: Database, author: Author, final: Answer) -> None:
-    usage = final.usage
-    trace = Trace(
+def _trace(draft: _Draft, final: Answer) -> Trace:
+    return Trace(
         id=final.trace_id,
-        author_id=author.id,
+        author_id=draft.author.id,
         question=final.question,
         answer=final.text,
         outcome=final.outcome,
         prompt_version=final.prompt_version,
         model=final.model,
         timings=final.timings,
-        usage={"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens} if usage else {},
+        usage=counted(final.usage),
         error=final.error,
         passages=kept(final.citations),
+        filters=kept_filters(draft.filters),
+        candidates=kept_candidates(draft.found),
+        engine=draft.engine,
+        deployment_id=draft.deployment.id if draft.deployment else None,
     )
-    with database.as_author(author.id) as conn:
-        record_trace(conn, trace)

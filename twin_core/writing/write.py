@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from textwrap import shorten
 from time import monotonic
@@ -20,20 +20,29 @@ from uuid import UUID, uuid4
 
 from twin_core import prompts
 from twin_core.errors import InvalidInput
-from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage, served_by
+from twin_core.models.chat import ChatClient, ChatError, End, Message, Served, Usage, served_by
 from twin_core.models.local_server import context_window
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import delimited, harmless
-from twin_core.records import Author, Category, LinkedText
+from twin_core.records import Author, Category, LinkedText, Passage
 from twin_core.settings import Settings
 from twin_core.store import registry
 from twin_core.store.database import Database
 from twin_core.store.registry import Deployment
-from twin_core.store.traces import KeptDraft, Trace, TraceKind, TraceLink, TraceOutcome, kept_draft, record_trace
+from twin_core.store.traces import (
+    KeptDraft,
+    Trace,
+    TraceKind,
+    TraceLink,
+    TraceOutcome,
+    kept_candidates,
+    kept_draft,
+)
 from twin_core.writing.citations import Citation, LinkUse, citations, kept
 from twin_core.writing.kinds import FEWEST_WORDS, FORMS, Kind
 from twin_core.writing.material import TOKENS_PER_WORD, Material, draft_tokens, find, fitting_labels, packed
 from twin_core.writing.packing import TEMPLATE_TOKENS, counter
+from twin_core.writing.recording import counted, record
 
 MOST_DRAFTS = 5
 """More nobody compares, and each is a whole generation."""
@@ -98,7 +107,7 @@ class Draft:
     prompt_version: str
     usage: Usage | None
     timings: dict[str, float]
-    """Seconds from the start of this draft: first_token, total."""
+    """Seconds from the start of this draft: first_token, total; and `material`, before the first: finding and packing."""
     error: str | None = None
     """What was wrong with the language model, in words for the person who runs it."""
 
@@ -146,6 +155,8 @@ class _Job:
     template: str
     values: Mapping[str, str]
     material: Material
+    found: Sequence[Passage] = ()
+    """What the searches returned; nothing where an earlier draft is changed."""
     outlined: bool = False
     revises: UUID | None = None
     instruction: str | None = None
@@ -178,7 +189,9 @@ async def stream_drafts(
     draft to revise that is not the author's, ServiceUnavailable when the database does not answer; a language model
     that does not answer is no exception.
     """
+    began = monotonic()
     job = await asyncio.to_thread(_job, database, author, asked, settings)
+    timings = {"material": round(monotonic() - began, 4)}
     deployed = await asyncio.to_thread(_deployed, database, author)
     outline: Draft | None = None
     drafts: list[Draft] = []
@@ -189,7 +202,8 @@ async def stream_drafts(
         for number in range(OUTLINE if job.outlined else 1, job.drafts + 1):
             step = _step(job, number, outline)
             last: Draft | None = None
-            async with aclosing(_writing(database, job, step, client, deployed=deployed, settings=settings)) as events:
+            writing = _writing(database, job, step, client, deployed=deployed, settings=settings, timings=dict(timings))
+            async with aclosing(writing) as events:
                 async for event in events:
                     last = event if isinstance(event, Draft) else None
                     if last is None or last.text:
@@ -203,7 +217,7 @@ async def stream_drafts(
                 error = last.error
                 break
     if not drafts:
-        laid_out = await asyncio.to_thread(_laid_out, database, job, outline, error)
+        laid_out = await asyncio.to_thread(_laid_out, database, job, outline, error, settings=settings, timings=timings)
         drafts.append(laid_out)
         yield Delta(laid_out.number, laid_out.text)
         yield laid_out
@@ -271,6 +285,7 @@ def _new(database: Database, author: Author, brief: Brief, settings: Settings) -
         template=form.template,
         values=values | material.quotations(),
         material=material,
+        found=list({one.chunk_id: one for one in (*found.related, *found.manner)}.values()),
         outlined=form.outlined,
     )
 
@@ -374,17 +389,26 @@ def _deployed(database: Database, author: Author) -> Deployment | None:
 
 
 async def _writing(
-    database: Database, job: _Job, step: _Step, client: ChatClient, *, deployed: Deployment | None, settings: Settings
+    database: Database,
+    job: _Job,
+    step: _Step,
+    client: ChatClient,
+    *,
+    deployed: Deployment | None,
+    settings: Settings,
+    timings: dict[str, float],
 ) -> AsyncGenerator[Delta | Draft]:
     """The pieces of one text, then the Draft that was recorded. Nothing is recorded of one without a word."""
-    began, parts, timings = monotonic(), list[str](), dict[str, float]()
+    began, parts = monotonic(), list[str]()
+    served: Served | None = None
     end: End | None = None
     outcome: TraceOutcome = "interrupted"  # until it ended otherwise
     error: str | None = None
     draft: Draft | None = None
     messages = _messages(step.template, step.values)
     try:
-        asked = client.asking(served_by(deployed, settings)).stream(
+        served = served_by(deployed, settings)
+        asked = client.asking(served).stream(
             messages, max_tokens=step.tokens, temperature=TEMPERATURE, seed=max(step.number, 1)
         )
         async with aclosing(asked) as tokens:
@@ -419,11 +443,22 @@ async def _writing(
         )
         if draft.text or draft.outcome == "interrupted":
             # Shielded: the asker may be gone, and what was written for them is recorded all the same.
-            await asyncio.shield(asyncio.to_thread(_record, database, job, draft, step.kind, step.parent_id))
+            trace = _trace(job, draft, step.kind, step.parent_id)
+            deployment_id = deployed.id if deployed and served else None
+            trace = replace(trace, engine=settings.llm_engine, deployment_id=deployment_id)
+            await asyncio.shield(asyncio.to_thread(record, database, trace, settings))
     yield draft
 
 
-def _laid_out(database: Database, job: _Job, outline: Draft | None, error: str | None) -> Draft:
+def _laid_out(
+    database: Database,
+    job: _Job,
+    outline: Draft | None,
+    error: str | None,
+    *,
+    settings: Settings,
+    timings: dict[str, float],
+) -> Draft:
     """What the author wrote on it, by piece, in place of a draft; recorded."""
     only = prompts.load(prompts.WRITE_RETRIEVAL_ONLY)
     text = only.fill("text", author=job.author.name, outline="\n".join(_pieces(job.material)))
@@ -438,10 +473,10 @@ def _laid_out(database: Database, job: _Job, outline: Draft | None, error: str |
         model=None,
         prompt_version=only.version,
         usage=None,
-        timings={},
+        timings=timings,
         error=error,
     )
-    _record(database, job, draft, job.kind.value, outline.trace_id if outline else job.revises)
+    record(database, _trace(job, draft, job.kind.value, outline.trace_id if outline else job.revises), settings)
     return draft
 
 
@@ -459,9 +494,8 @@ def _pieces(material: Material) -> Iterator[str]:
         yield f"- [{link.label}] Linked page, by others: {link.title} ({link.url})"
 
 
-def _record(database: Database, job: _Job, draft: Draft, kind: TraceKind, parent_id: UUID | None) -> None:
-    usage = draft.usage
-    trace = Trace(
+def _trace(job: _Job, draft: Draft, kind: TraceKind, parent_id: UUID | None) -> Trace:
+    return Trace(
         id=draft.trace_id,
         author_id=job.author.id,
         question=job.brief,
@@ -470,7 +504,7 @@ def _record(database: Database, job: _Job, draft: Draft, kind: TraceKind, parent
         prompt_version=draft.prompt_version,
         model=draft.model,
         timings=draft.timings,
-        usage={"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens} if usage else {},
+        usage=counted(draft.usage),
         error=draft.error,
         passages=kept(draft.citations),
         kind=kind,
@@ -488,6 +522,5 @@ def _record(database: Database, job: _Job, draft: Draft, kind: TraceKind, parent
             )
             for one in draft.links
         ],
+        candidates=kept_candidates(job.found),
     )
-    with database.as_author(job.author.id) as conn:
-        record_trace(conn, trace)

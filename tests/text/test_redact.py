@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.planted import KINDS, PROVIDERS, Planted, look_alikes, planted
-from twin_core.datasets.redact import findings, redact
+from twin_core.text.redact import findings, redact
 
 LEAST = 0.95
 

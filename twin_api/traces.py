@@ -1,0 +1,162 @@
+"""`/v1/traces`, `/v1/lineage` and `/v1/monitor`: how answers came about, what they rest on, and how it has been going.
+
+Traces hold what people asked, so they need the scope `write`, as teaching does: whoever may only ask does not read
+what others asked. Lineage and figures hold no question and no answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.params import Parameter
+
+from twin_api.auth import requires
+from twin_api.schemas import ERRORS, NOT_FOUND
+from twin_api.services import Services
+from twin_api.trace_schemas import LearningView, LineageView, MonitorView, TraceDetailView, TraceList, TraceView
+from twin_core.errors import InvalidInput
+from twin_core.monitoring import learning
+from twin_core.monitoring.retraining import advise
+from twin_core.store import monitor, traced
+from twin_core.store.database import Database
+from twin_core.store.keys import KeyHolder
+from twin_core.store.traces import TraceKind, TraceOutcome
+
+TRACES_PER_PAGE = 200
+MOST_DAYS = 366
+
+
+class TracesController(Controller):
+    """The answers and drafts of the key's author."""
+
+    path = "/v1/traces"
+    tags = ("traces",)
+    guards = (requires("write"),)
+
+    @get("/", summary="List answers and drafts", responses=ERRORS)
+    async def traces(
+        self,
+        *,
+        holder: KeyHolder,
+        services: Services,
+        kind: Annotated[TraceKind | Literal["draft"] | None, Parameter(description="`draft`: all but answers.")] = None,
+        outcome: TraceOutcome | None = None,
+        model: Annotated[str | None, Parameter(max_length=200)] = None,
+        since: Annotated[datetime | None, Parameter(description="Inclusive, with a time zone.")] = None,
+        until: Annotated[datetime | None, Parameter(description="Exclusive, with a time zone.")] = None,
+        feedback: Annotated[traced.Said | None, Parameter(description="What the last word on it is.")] = None,
+        limit: Annotated[int, Parameter(ge=1, le=TRACES_PER_PAGE)] = 50,
+        cursor: Annotated[
+            str | None, Parameter(max_length=500, description="`next_cursor` of the page before.")
+        ] = None,
+    ) -> TraceList:
+        """The latest first, page by page."""
+        wanted = traced.Wanted(
+            kind=kind,
+            outcome=outcome,
+            model=model,
+            since=_with_zone("since", since),
+            until=_with_zone("until", until),
+            feedback=feedback,
+        )
+        return await asyncio.to_thread(_page, services.database, holder.author_id, wanted, limit, cursor)
+
+    @get("/{trace_id:uuid}", summary="One answer or draft in whole", responses=ERRORS | NOT_FOUND)
+    async def trace(self, trace_id: UUID, holder: KeyHolder, services: Services) -> TraceDetailView:
+        """Question, searches, candidates, passages, versions, timings, cost, outcome and feedback."""
+        return await asyncio.to_thread(_detail, services.database, holder.author_id, trace_id)
+
+
+class LineageController(Controller):
+    """What things rest on."""
+
+    path = "/v1/lineage"
+    tags = ("traces",)
+    guards = (requires("read"),)
+
+    @get("/answers/{trace_id:uuid}", summary="What an answer rests on", responses=ERRORS | NOT_FOUND)
+    async def answer(self, trace_id: UUID, holder: KeyHolder, services: Services) -> LineageView:
+        """Passages with their revisions, documents and sources; the adapter with its dataset and documents."""
+        return await asyncio.to_thread(_lineage, services.database, holder.author_id, trace_id)
+
+
+class MonitorController(Controller):
+    """How the twin of the key's author has been doing."""
+
+    path = "/v1/monitor"
+    tags = ("traces",)
+    guards = (requires("read"),)
+
+    @get("/", summary="Answers, latency, tokens, cost, feedback and drift", responses=ERRORS)
+    async def monitor(
+        self,
+        *,
+        holder: KeyHolder,
+        services: Services,
+        days: Annotated[int, Parameter(ge=1, le=MOST_DAYS, description="Up to today.")] = 30,
+    ) -> MonitorView:
+        """Per day in UTC, the earliest first; and whether it is time to learn again."""
+        return await asyncio.to_thread(_monitor, services.database, holder.author_id, days)
+
+
+class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Where a page ended."""
+
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    trace_id: UUID
+
+
+def _page(database: Database, author_id: UUID, wanted: traced.Wanted, limit: int, cursor: str | None) -> TraceList:
+    after = None if cursor is None else _read(cursor)
+    with database.as_author(author_id) as conn:
+        rows = traced.page_of_traces(conn, author_id, wanted, after=after, limit=limit + 1)
+    page, more = rows[:limit], len(rows) > limit
+    return TraceList(
+        traces=[TraceView.of(row) for row in page],
+        next_cursor=_written(page[-1].at, page[-1].id) if more else None,
+    )
+
+
+def _detail(database: Database, author_id: UUID, trace_id: UUID) -> TraceDetailView:
+    with database.as_author(author_id) as conn:
+        return TraceDetailView.of(traced.trace_detail(conn, author_id, trace_id))
+
+
+def _lineage(database: Database, author_id: UUID, trace_id: UUID) -> LineageView:
+    with database.as_author(author_id) as conn:
+        return LineageView.of(traced.answer_lineage(conn, author_id, trace_id))
+
+
+def _monitor(database: Database, author_id: UUID, count: int) -> MonitorView:
+    now = datetime.now(UTC)
+    since = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=count - 1)
+    with database.as_author(author_id) as conn:
+        found = monitor.days(conn, author_id, since=since, until=now)
+        facts, _ = learning.facts(conn, author_id, now)
+    return MonitorView.of(found, since, now, LearningView.of(facts, advise(facts)))
+
+
+def _with_zone(name: str, when: datetime | None) -> datetime | None:
+    if when is not None and when.tzinfo is None:
+        raise InvalidInput(f"`{name}` has no time zone. Give it one, such as 2026-03-01T00:00:00Z.")
+    return when
+
+
+def _written(at: datetime, trace_id: UUID) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(_Cursor(at=at, trace_id=trace_id))).decode("ascii")
+
+
+def _read(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        found = msgspec.json.decode(urlsafe_b64decode(cursor), type=_Cursor)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InvalidInput(
+            "This `cursor` is none of ours. Take `next_cursor` as it came, or start without one."
+        ) from error
+    return found.at, found.trace_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -43,15 +44,15 @@ def adapter_for_jane(api: Api) -> None:
             conn.execute(text(statement), {"author": api.jane.id}) if statement.strip() else None
 
 
-def ask(api: Api, **more: object) -> dict[str, object]:
+def ask(api: Api, **more: object) -> dict[str, Any]:
     with api.client() as client:
         return dict(client.post("/v1/chat/completions", json={**QUESTION, **more}).json())
 
 
-def get(api: Api, path: str, *, author: str = "jane", scope: str = "write", **query: object) -> dict[str, object]:
+def get(api: Api, path: str, *, author: str = "jane", scope: str = "write", **query: object) -> dict[str, Any]:
     key = api.new_key(api.jane if author == "jane" else api.mallory, scope)
     with api.client(key.secret) as client:
-        answer = client.get(path, params=query)  # type: ignore[arg-type]
+        answer = client.get(path, params=query)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -69,13 +70,13 @@ def test_an_answer_is_a_trace_with_its_search_its_versions_its_timings_and_its_c
     assert trace["usage"] == {"prompt_tokens": 11, "completion_tokens": 4}
     assert trace["cost"] == pytest.approx((11 * 2 + 4 * 10) / 1_000_000)
     timings = trace["timings"]
-    assert sorted(timings, key=timings.get) == ["search", "prompt", "first_token", "total"]  # type: ignore[call-overload,attr-defined]
+    assert sorted(timings, key=timings.get) == ["search", "prompt", "first_token", "total"]
     candidates = trace["candidates"]
-    assert [one["rank"] for one in candidates] == list(range(1, len(candidates) + 1))  # type: ignore[index,arg-type,attr-defined]
-    assert len(candidates) > 1, "more was found than was used"  # type: ignore[arg-type]
-    assert [one["used"] for one in candidates] == [True] + [False] * (len(candidates) - 1)  # type: ignore[arg-type,attr-defined]
-    assert candidates[0]["legs"]["dense"] == 1  # type: ignore[index]
-    assert candidates[0]["title"] == trace["passages"][0]["title"] == "Restore is the feature"  # type: ignore[index]
+    assert [one["rank"] for one in candidates] == list(range(1, len(candidates) + 1))
+    assert len(candidates) > 1, "more was found than was used"
+    assert [one["used"] for one in candidates] == [True] + [False] * (len(candidates) - 1)
+    assert candidates[0]["legs"]["dense"] == 1
+    assert candidates[0]["title"] == trace["passages"][0]["title"] == "Restore is the feature"
 
 
 def test_an_answer_without_a_model_has_neither_engine_nor_cost(api: Api, engine: ChatServer) -> None:
@@ -91,8 +92,8 @@ def test_drafts_are_traces_of_their_kind_with_what_was_found_for_them(api: Api) 
     trace = get(api, f"/v1/traces/{written['drafts'][0]['trace_id']}")
     assert (trace["kind"], trace["question"], trace["engine"]) == ("post", "Why I restore backups", "vllm")
     assert trace["candidates"]
-    assert set(trace["timings"]) == {"material", "first_token", "total"}  # type: ignore[call-overload]
-    assert [one["id"] for one in get(api, "/v1/traces", kind="draft")["traces"]] == [trace["id"]]  # type: ignore[attr-defined]
+    assert set(trace["timings"]) == {"material", "first_token", "total"}
+    assert [one["id"] for one in get(api, "/v1/traces", kind="draft")["traces"]] == [trace["id"]]
 
 
 def test_the_list_is_paged_and_narrowed_by_outcome_model_date_and_feedback(api: Api, engine: ChatServer) -> None:
@@ -105,7 +106,7 @@ def test_the_list_is_paged_and_narrowed_by_outcome_model_date_and_feedback(api: 
         client.post("/v1/feedback", json={"trace_id": bad, "verdict": "down", "edited": "Better."})
 
     def listed(**query: object) -> list[str]:
-        return [one["id"] for one in get(api, "/v1/traces", **query)["traces"]]  # type: ignore[attr-defined]
+        return [one["id"] for one in get(api, "/v1/traces", **query)["traces"]]
 
     assert listed() == [alone, bad, good]
     assert listed(outcome="retrieval_only") == [alone]
@@ -120,7 +121,7 @@ def test_the_list_is_paged_and_narrowed_by_outcome_model_date_and_feedback(api: 
     walked, cursor = [], None
     for _ in range(3):
         page = get(api, "/v1/traces", limit=1, **({"cursor": cursor} if cursor else {}))
-        walked += [one["id"] for one in page["traces"]]  # type: ignore[attr-defined]
+        walked += [one["id"] for one in page["traces"]]
         cursor = page["next_cursor"]
     assert (walked, cursor) == ([alone, bad, good], None)
 
@@ -128,9 +129,9 @@ def test_the_list_is_paged_and_narrowed_by_outcome_model_date_and_feedback(api: 
 @pytest.mark.parametrize(
     "wrong", [{"cursor": "x"}, {"since": "2026-01-01T00:00:00"}, {"outcome": "fine"}, {"limit": 0}]
 )
-def test_a_list_that_cannot_be_meant_is_refused(api: Api, wrong: dict[str, object]) -> None:
+def test_a_list_that_cannot_be_meant_is_refused(api: Api, wrong: dict[str, Any]) -> None:
     with api.client(api.new_key(api.jane, "write").secret) as client:
-        is_problem(client.get("/v1/traces", params=wrong), 400)  # type: ignore[arg-type]
+        is_problem(client.get("/v1/traces", params=wrong), 400)
 
 
 def test_whoever_may_only_ask_does_not_read_what_others_asked(api: Api) -> None:
@@ -154,8 +155,8 @@ def test_lineage_leads_from_an_answer_to_its_sources_and_to_what_the_adapter_lea
     adapter_for_jane(api)
     answered = ask(api)
     lineage = get(api, f"/v1/lineage/answers/{answered['trace_id']}", scope="read")
-    first = lineage["passages"][0]  # type: ignore[index]
-    cited = answered["citations"][0]  # type: ignore[index]
+    first = lineage["passages"][0]
+    cited = answered["citations"][0]
     assert (first["label"], first["cited"], first["title"]) == (1, True, "Restore is the feature")
     assert (first["document_id"], first["revision_id"]) == (cited["document_id"], cited["revision_id"])
     with api.database.transaction() as conn:
@@ -172,9 +173,9 @@ def test_lineage_leads_from_an_answer_to_its_sources_and_to_what_the_adapter_lea
     )
     assert first["current"] is True
     adapter = lineage["adapter"]
-    assert (adapter["adapter_id"], adapter["dataset_version"], adapter["document_count"]) == ("a1", "v1", 3)  # type: ignore[index]
-    assert {one["title"] for one in adapter["documents"]} >= {"Restore is the feature", "Rye in a heatwave"}  # type: ignore[index]
-    assert [one["examples"] for one in adapter["documents"]] == [1, 1, 1]  # type: ignore[index]
+    assert (adapter["adapter_id"], adapter["dataset_version"], adapter["document_count"]) == ("a1", "v1", 3)
+    assert {one["title"] for one in adapter["documents"]} >= {"Restore is the feature", "Rye in a heatwave"}
+    assert [one["examples"] for one in adapter["documents"]] == [1, 1, 1]
 
 
 def test_without_an_adapter_lineage_says_so(api: Api) -> None:
@@ -192,7 +193,7 @@ def test_the_monitor_adds_up_what_the_traces_say(api: Api, engine: ChatServer) -
     with api.client(api.new_key(api.jane, "write").secret) as client:
         client.post("/v1/feedback", json={"trace_id": two, "verdict": "down"})
     shown = get(api, "/v1/monitor", scope="read", days=7)
-    before, today = shown["days"]  # type: ignore[misc]
+    before, today = shown["days"]
     assert (before["answers"], before["outcomes"]) == (1, {"answered": 1})
     assert (today["answers"], today["drafts"], today["outcomes"]) == (2, 0, {"answered": 1, "retrieval_only": 1})
     assert (today["prompt_tokens"], today["completion_tokens"]) == (11, 4)
@@ -201,6 +202,6 @@ def test_the_monitor_adds_up_what_the_traces_say(api: Api, engine: ChatServer) -
     assert today["steps"]["search"]["answers"] == today["steps"]["total"]["answers"] == 2
     assert today["steps"]["first_token"]["answers"] == 1
     assert today["steps"]["search"]["p50"] <= today["steps"]["search"]["p95"] <= today["steps"]["total"]["p95"]
-    assert shown["learning"]["drift"] is None  # type: ignore[index]
-    assert "new examples" in shown["learning"]["reason"]  # type: ignore[index]
-    assert [day["day"] for day in get(api, "/v1/monitor", days=1)["days"]] == [today["day"]]  # type: ignore[attr-defined]
+    assert shown["learning"]["drift"] is None
+    assert "new examples" in shown["learning"]["reason"]
+    assert [day["day"] for day in get(api, "/v1/monitor", days=1)["days"]] == [today["day"]]

@@ -15,6 +15,8 @@ from litestar.params import Parameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from twin_api.auth import requires
+from twin_api.limits import ADAPTERS_PER_PAGE
+from twin_api.paging import Cursor
 from twin_api.schemas import (
     ERRORS,
     NOT_FOUND,
@@ -31,6 +33,7 @@ from twin_core.store import adapters, registry
 from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
 
+_LISTING = "adapters"
 AdapterId = Annotated[str, Parameter(max_length=100)]
 
 
@@ -42,9 +45,16 @@ class AdaptersController(Controller):
     guards = (requires("read"),)
 
     @get("/", summary="List adapters, what the promotion rule says of each, and which one serves", responses=ERRORS)
-    async def adapters(self, holder: KeyHolder, services: Services) -> AdapterList:
+    async def adapters(
+        self,
+        *,
+        holder: KeyHolder,
+        services: Services,
+        limit: Annotated[int, Parameter(ge=1, le=ADAPTERS_PER_PAGE)] = ADAPTERS_PER_PAGE,
+        cursor: Cursor = None,
+    ) -> AdapterList:
         """The newest version first."""
-        return await asyncio.to_thread(_adapters, services.database, holder.author_id)
+        return await asyncio.to_thread(_adapters, services, holder.author_id, limit, cursor)
 
     @post(
         "/{adapter_id:str}/approve",
@@ -96,14 +106,18 @@ def _accepted(found: DecisionView) -> Response[DecisionView]:
     return Response(found, status_code=HTTP_202_ACCEPTED, headers={"Location": where})
 
 
-def _adapters(database: Database, author_id: UUID) -> AdapterList:
-    with database.as_author(author_id) as conn:
+def _adapters(services: Services, author_id: UUID, limit: int, cursor: str | None) -> AdapterList:
+    before = services.pager.read(_LISTING, author_id, cursor, int)
+    with services.database.as_author(author_id) as conn:
         there = registry.deployments(conn, author_id)
+        found = adapters.list_adapters(conn, author_id, before=before, limit=limit + 1)
+        page, further = services.pager.cut(_LISTING, author_id, found, limit, lambda one: one.version)
         return AdapterList(
             adapters=[
                 AdapterView.of(one, judge(conn, author_id, one), [d for d in there if d.adapter_id == one.id])
-                for one in adapters.list_adapters(conn, author_id)
-            ]
+                for one in page
+            ],
+            next_cursor=further,
         )
 
 

@@ -18,10 +18,15 @@ from litestar.types import Message, Scope
 
 from twin_api.adapters import AdaptersController
 from twin_api.auth import PUBLIC, KeyMiddleware, provide_author, provide_holder
+from twin_api.authors import AuthorsController
 from twin_api.chat import ChatController
+from twin_api.collect import CollectController
+from twin_api.datasets import DatasetsController
 from twin_api.documents import DocumentsController, ForgetRequestsController
 from twin_api.feedback import FeedbackController
 from twin_api.health import healthz, readyz
+from twin_api.imports import ImportsController
+from twin_api.keys import KeysController
 from twin_api.limits import BODY_BYTES, Limits
 from twin_api.models import ModelsController
 from twin_api.pages import pages
@@ -56,11 +61,16 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             ForgetRequestsController,
             SourcesController,
             SourceChangesController,
+            CollectController,
+            ImportsController,
+            DatasetsController,
             AdaptersController,
             SessionController,
             TracesController,
             LineageController,
             MonitorController,
+            AuthorsController,
+            KeysController,
             healthz,
             readyz,
             pages,

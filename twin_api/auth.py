@@ -27,6 +27,12 @@ from twin_core.store.keys import KeyHolder, Scope, key_holder
 from twin_core.store.sessions import session_holder
 
 PUBLIC = "public"
+INCLUDES: dict[Scope, frozenset[str]] = {
+    "read": frozenset({"read", "write", "admin"}),
+    "write": frozenset({"write", "admin"}),
+    "admin": frozenset({"admin"}),
+}
+"""Scope -> the scopes that include it."""
 
 Connection = ASGIConnection[Any, KeyHolder, KeyHolder, Any]
 
@@ -94,11 +100,7 @@ async def _known(
 
 def requires(scope: Scope) -> Guard:
     """A guard that lets through keys with this scope. `admin` includes the others, `write` includes `read`."""
-    enough: frozenset[str] = {
-        "read": frozenset({"read", "write", "admin"}),
-        "write": frozenset({"write", "admin"}),
-        "admin": frozenset({"admin"}),
-    }[scope]
+    enough = INCLUDES[scope]
 
     def guard(connection: Connection, _: BaseRouteHandler) -> None:
         if not enough & connection.user.scopes:

@@ -6,18 +6,17 @@ The API only writes the request. A sensor of Dagster's has it carried out, store
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, Response, delete, get
 from litestar.params import Parameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from twin_api.auth import requires
 from twin_api.limits import DOCUMENTS_PER_PAGE
+from twin_api.paging import Cursor
 from twin_api.schemas import (
     ERRORS,
     NOT_FOUND,
@@ -27,13 +26,13 @@ from twin_api.schemas import (
     ForgetRequestView,
 )
 from twin_api.services import Services
-from twin_core.errors import InvalidInput
 from twin_core.records import Category
 from twin_core.store import documents, purging
 from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
 
 State = Literal["live", "gone", "merged"]
+_LISTING = "documents"
 
 
 class DocumentsController(Controller):
@@ -56,21 +55,19 @@ class DocumentsController(Controller):
             str | None, Parameter(query="q", max_length=500, description="Words of its title, address or item name.")
         ] = None,
         limit: Annotated[int, Parameter(ge=1, le=DOCUMENTS_PER_PAGE)] = 50,
-        cursor: Annotated[
-            str | None, Parameter(max_length=500, description="`next_cursor` of the page before.")
-        ] = None,
+        cursor: Cursor = None,
     ) -> DocumentList:
         """Latest written first, page by page."""
         return await asyncio.to_thread(
             _page,
-            services.database,
+            services,
             holder.author_id,
             limit,
             category=category,
             source_id=source_id,
             state=document_state,
             containing=containing,
-            after=None if cursor is None else _read(cursor),
+            cursor=cursor,
         )
 
     @get("/{document_id:uuid}", summary="One document with where it comes from", responses=ERRORS | NOT_FOUND)
@@ -104,15 +101,8 @@ class ForgetRequestsController(Controller):
         return await asyncio.to_thread(_request, services.database, holder.author_id, request_id)
 
 
-class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended."""
-
-    listed_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    document_id: UUID
-
-
 def _page(
-    database: Database,
+    services: Services,
     author_id: UUID,
     limit: int,
     *,
@@ -120,9 +110,10 @@ def _page(
     source_id: UUID | None,
     state: State,
     containing: str | None,
-    after: tuple[datetime, UUID] | None,
+    cursor: str | None,
 ) -> DocumentList:
-    with database.as_author(author_id) as conn:
+    after = services.pager.read(_LISTING, author_id, cursor, tuple[datetime, UUID])
+    with services.database.as_author(author_id) as conn:
         rows = documents.page_of_documents(
             conn,
             author_id,
@@ -133,11 +124,8 @@ def _page(
             after=after,
             limit=limit + 1,
         )
-    page, more = rows[:limit], len(rows) > limit
-    return DocumentList(
-        documents=[DocumentView.of(row) for row in page],
-        next_cursor=_written(page[-1].listed_at, page[-1].id) if more else None,
-    )
+    page, further = services.pager.cut(_LISTING, author_id, rows, limit, lambda one: (one.listed_at, one.id))
+    return DocumentList(documents=[DocumentView.of(row) for row in page], next_cursor=further)
 
 
 def _detail(database: Database, author_id: UUID, document_id: UUID) -> DocumentDetail:
@@ -155,18 +143,3 @@ def _ask(database: Database, author_id: UUID, document_id: UUID) -> ForgetReques
 def _request(database: Database, author_id: UUID, request_id: UUID) -> ForgetRequestView:
     with database.as_author(author_id) as conn:
         return ForgetRequestView.of(purging.request_state(conn, author_id, request_id))
-
-
-def _written(listed_at: datetime, document_id: UUID) -> str:
-    cursor = _Cursor(listed_at=listed_at, document_id=document_id)
-    return urlsafe_b64encode(msgspec.json.encode(cursor)).decode("ascii")
-
-
-def _read(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        found = msgspec.json.decode(urlsafe_b64decode(cursor), type=_Cursor)
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise InvalidInput(
-            "This `cursor` is none of ours. Take `next_cursor` as it came, or start without one."
-        ) from error
-    return found.listed_at, found.document_id

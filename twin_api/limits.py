@@ -19,6 +19,12 @@ SEARCH_RESULTS = 50
 DOCUMENTS_PER_PAGE = 200
 CONTEXT_PASSAGES = 20
 ITEMS_PER_PAGE = 500
+SOURCES_PER_PAGE = 200
+ADAPTERS_PER_PAGE = 50
+KEYS_PER_PAGE = 200
+IMPORTS_PER_PAGE = 200
+DATASETS_PER_PAGE = 100
+EXAMPLES_PER_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,13 @@ class Limits:
     streams_per_key: int = 4
     heartbeat_seconds: float = 15.0
     """Between two comment frames on a silent stream, so that no proxy takes it for dead."""
+    watchers: int = 50
+    """Streams that show a collection at work."""
+    watchers_per_key: int = 4
+    watch_seconds: float = 1_800.0
+    """The longest such stream; whoever still wants to know connects again."""
+    watch_interval_seconds: float = 1.0
+    """Between two looks at the ledger."""
 
 
 class TooMany(Exception):
@@ -77,14 +90,15 @@ class Slots:
 
     total: int
     per_name: int
+    what: str = "answers being written"
     _held: dict[str, int] = field(default_factory=dict)
 
     def acquire(self, name: str) -> None:
         """Take a place. Raises TooMany when none is free."""
         if sum(self._held.values()) >= self.total:
-            raise TooMany("As many answers as this server allows are being written now. Try again shortly.", 5)
+            raise TooMany(f"There are {self.total} {self.what} already, as many as this server allows. Try again.", 5)
         if self._held.get(name, 0) >= self.per_name:
-            raise TooMany(f"This key has {self.per_name} answers being written already. Let one end first.", 5)
+            raise TooMany(f"This key has {self.per_name} {self.what} already. Let one end first.", 5)
         self._held[name] = self._held.get(name, 0) + 1
 
     def release(self, name: str) -> None:

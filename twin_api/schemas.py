@@ -328,6 +328,7 @@ class SourceList(Struct, kw_only=True):
     """The sources of the key's author, oldest first."""
 
     sources: list[SourceView]
+    next_cursor: str | None
 
 
 class ItemView(Struct, kw_only=True):
@@ -542,6 +543,7 @@ class AdapterList(Struct, kw_only=True):
     """The newest version first."""
 
     adapters: list[AdapterView]
+    next_cursor: str | None
 
 
 class ApproveRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -628,6 +630,21 @@ ERRORS = {
 NOT_FOUND = {
     404: ResponseSpec(
         Problem, description="Not the key's author", media_type="application/problem+json", generate_examples=False
+    )
+}
+
+
+TOO_LARGE = {
+    413: ResponseSpec(
+        Problem,
+        description="More than may be sent at once",
+        media_type="application/problem+json",
+        generate_examples=False,
+    )
+}
+EVENTS = {
+    200: ResponseSpec(
+        str, description="A stream of server-sent events", media_type="text/event-stream", generate_examples=False
     )
 }
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from litestar import Litestar
 
 from twin_api.limits import Bucket, Limits, Slots
+from twin_api.paging import Pager
 from twin_core.models.chat import ChatClient
 from twin_core.models.embedder import embedder
 from twin_core.runtime.stores import open_stores
@@ -36,6 +37,10 @@ class Services:
     requests: Bucket
     failures: Bucket
     slots: Slots
+    """Answers being written."""
+    watching: Slots
+    """Streams that show a collection at work."""
+    pager: Pager
     embedder_loading: asyncio.Future[str]
     """The id of the embedding model, once it is loaded."""
 
@@ -62,6 +67,8 @@ def lifespan(settings: Settings, limits: Limits) -> Callable[[Litestar], Abstrac
             requests=Bucket(limits.requests_per_minute),
             failures=Bucket(limits.failures_per_minute),
             slots=Slots(limits.streams, limits.streams_per_key),
+            watching=Slots(limits.watchers, limits.watchers_per_key, "collections being watched"),
+            pager=Pager.of(settings),
             embedder_loading=loading,
         )
         try:

@@ -7,20 +7,19 @@ writes when a source is due, or a request, and a sensor of Dagster's acts on eit
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, Response, get, patch, post
-from litestar.params import Parameter
+from litestar.openapi.spec import Example
+from litestar.params import Body, Parameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import UNSET
-from sqlalchemy import Connection
 
 from twin_api.auth import requires
-from twin_api.limits import ITEMS_PER_PAGE
+from twin_api.limits import ITEMS_PER_PAGE, SOURCES_PER_PAGE
+from twin_api.paging import Cursor
 from twin_api.schemas import (
     ERRORS,
     NOT_FOUND,
@@ -34,14 +33,29 @@ from twin_api.schemas import (
     SourceView,
 )
 from twin_api.services import Services
+from twin_api.source_schemas import NewSource
+from twin_core.collect import proof
+from twin_core.collect.registry import collector_for
 from twin_core.collect.standing import standings
-from twin_core.errors import InvalidInput, NotFound
-from twin_core.records import Outcome, Source
+from twin_core.errors import InvalidInput, Refused
+from twin_core.records import Consent, Outcome
+from twin_core.settings import Settings
 from twin_core.store import authors, collect_requests, ledger
-from twin_core.store.authors import source_by_id
 from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
 from twin_core.store.ledger import LedgerItem
+
+_SOURCES, _ITEMS = "sources", "items"
+_EXAMPLES = [
+    Example(
+        summary="A blog, every morning",
+        value={"platform": "web", "locator": "https://jane.example/blog", "schedule": "0 6 * * *", "mine": True},
+    ),
+    Example(
+        summary="A repository, with a link back as proof",
+        value={"platform": "git", "locator": "https://github.com/jane/tidewater", "rel_me": "https://jane.example"},
+    ),
+]
 
 
 class SourcesController(Controller):
@@ -52,9 +66,26 @@ class SourcesController(Controller):
     guards = (requires("read"),)
 
     @get("/", summary="List sources and how they stand", responses=ERRORS)
-    async def sources(self, holder: KeyHolder, services: Services) -> SourceList:
-        """Coverage against each source's own count, last success, next run, and alarms."""
-        return await asyncio.to_thread(_sources, services.database, holder.author_id)
+    async def sources(
+        self,
+        *,
+        holder: KeyHolder,
+        services: Services,
+        limit: Annotated[int, Parameter(ge=1, le=SOURCES_PER_PAGE)] = SOURCES_PER_PAGE,
+        cursor: Cursor = None,
+    ) -> SourceList:
+        """Coverage against each source's own count, last success, next run, and alarms. The oldest first."""
+        return await asyncio.to_thread(_sources, services, holder.author_id, limit, cursor)
+
+    @post("/", guards=[requires("write")], summary="Add a source", responses=ERRORS)
+    async def add(
+        self, data: Annotated[NewSource, Body(examples=_EXAMPLES)], holder: KeyHolder, services: Services
+    ) -> ScheduleView:
+        """A place on the web that the author writes in. With a schedule it is collected soon and from then on.
+
+        It needs consent: `mine`, or a proof. A place that is there already stays as it is. Files are uploaded: `/v1/imports`.
+        """
+        return await asyncio.to_thread(_add, services.database, services.settings, holder, data)
 
     @get("/{source_id:uuid}/items", summary="How the items of a source ended", responses=ERRORS | NOT_FOUND)
     async def items(
@@ -65,13 +96,11 @@ class SourcesController(Controller):
         services: Services,
         outcome: Annotated[list[Outcome] | None, Parameter(description="Only these; again for more.")] = None,
         limit: Annotated[int, Parameter(ge=1, le=ITEMS_PER_PAGE)] = 100,
-        cursor: Annotated[
-            str | None, Parameter(max_length=6_000, description="`next_cursor` of the page before.")
-        ] = None,
+        cursor: Cursor = None,
     ) -> ItemList:
         """Every item of the last run with its outcome and the reason for it, what failed first."""
         return await asyncio.to_thread(
-            _items, services.database, holder.author_id, source_id, outcome or [], limit=limit, cursor=cursor
+            _items, services, holder.author_id, source_id, outcome or [], limit=limit, cursor=cursor
         )
 
 
@@ -107,67 +136,87 @@ class SourceChangesController(Controller):
         return await asyncio.to_thread(_collecting, services.database, holder.author_id, source_id, request_id)
 
 
-class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended. It names its run, so that a run that starts meanwhile does not mix two ledgers."""
-
-    run_id: UUID
-    outcome: Outcome
-    native_id: str
-
-
-def _sources(database: Database, author_id: UUID) -> SourceList:
-    with database.as_author(author_id) as conn:
+def _sources(services: Services, author_id: UUID, limit: int, cursor: str | None) -> SourceList:
+    after = services.pager.read(_SOURCES, author_id, cursor, UUID)
+    with services.database.as_author(author_id) as conn:
         there = standings(conn, datetime.now(UTC), author_id)
-    return SourceList(sources=[SourceView.of(one) for one in there])
+    if after is not None:
+        places = {one.source.id: place for place, one in enumerate(there)}
+        there = there[places.get(after, -1) + 1 :]
+    page, further = services.pager.cut(_SOURCES, author_id, there, limit, lambda one: one.source.id)
+    return SourceList(sources=[SourceView.of(one) for one in page], next_cursor=further)
+
+
+def _add(database: Database, settings: Settings, holder: KeyHolder, data: NewSource) -> ScheduleView:
+    place = _on_the_web(data, settings)
+    proofs = [data.proof] if data.proof else []
+    if data.rel_me:
+        proofs.append(proof.by_link(data.rel_me, place, settings))
+    consent = None
+    if data.mine or proofs:
+        consent = Consent(
+            claimed_by=data.claimed_by or f"key {holder.key_id}",
+            proof="; ".join(proofs) or f"claimed through the API with the key {holder.key_id}",
+            claimed_at=datetime.now(UTC),
+        )
+    with database.as_author(holder.author_id) as conn:
+        return ScheduleView.of(
+            authors.add_source(
+                conn,
+                author_id=holder.author_id,
+                platform=data.platform,
+                locator=place,
+                schedule=data.schedule,
+                options=data.options,
+                consent=consent,
+                over=False,
+            )
+        )
+
+
+def _on_the_web(data: NewSource, settings: Settings) -> str:
+    """The canonical locator. Raises Refused for what lies on the server: whoever has a key must not read its files."""
+    locator = data.locator.strip()
+    if data.platform == "folder" or locator.startswith(("/", ".", "~", "file:", "export:")):
+        raise Refused("Through the API only places on the web can be added. Upload files instead: POST /v1/imports.")
+    place = collector_for(data.platform).check(locator, data.options, settings)
+    if not place.startswith(("https://", "http://")):
+        raise Refused(f"{locator} is no address on the web. Give one that begins with https://.")
+    return place
 
 
 def _items(
-    database: Database, author_id: UUID, source_id: UUID, outcomes: list[Outcome], *, limit: int, cursor: str | None
+    services: Services, author_id: UUID, source_id: UUID, outcomes: list[Outcome], *, limit: int, cursor: str | None
 ) -> ItemList:
-    with database.as_author(author_id) as conn:
-        if source_by_id(conn, source_id).author_id != author_id:
-            raise NotFound(f"There is no source {source_id} of this key's author.")
-        before = None if cursor is None else _read(cursor)
+    listing = f"{_ITEMS} {source_id}"
+    with services.database.as_author(author_id) as conn:
+        authors.source_of(conn, author_id, source_id)
+        # A position names its run, so that a run that starts meanwhile does not mix two ledgers.
+        before = services.pager.read(listing, author_id, cursor, tuple[UUID, Outcome, str])
         runs = ledger.latest_runs(conn, source_id, limit=1)
         if before is not None:
-            runs = [run for run in ledger.latest_runs(conn, source_id, limit=100) if run.id == before.run_id]
+            runs = [run for run in ledger.latest_runs(conn, source_id, limit=100) if run.id == before[0]]
             if not runs:
-                raise InvalidInput("The `cursor` is of another source, or its run is long past. Start without one.")
+                raise InvalidInput("The run of this `cursor` is long past. Start without one.")
         if not runs:
             return ItemList(run=None, items=[], next_cursor=None)
-        after = None if before is None else _mark(before)
+        after = None if before is None else _mark(before[1], before[2])
         found = ledger.items_of_run(conn, runs[0].id, outcomes=outcomes, limit=limit + 1, after=after)
-    page, more = found[:limit], len(found) > limit
-    return ItemList(
-        run=RunView.of(runs[0]),
-        items=[ItemView.of(item) for item in page],
-        next_cursor=_written(runs[0].id, page[-1]) if more else None,
+    page, further = services.pager.cut(
+        listing, author_id, found, limit, lambda one: (runs[0].id, one.outcome, one.native_id)
     )
+    return ItemList(run=RunView.of(runs[0]), items=[ItemView.of(item) for item in page], next_cursor=further)
 
 
-def _mark(cursor: _Cursor) -> LedgerItem:
-    return LedgerItem(native_id=cursor.native_id, location="", outcome=cursor.outcome, at=datetime.now(UTC))
-
-
-def _written(run_id: UUID, last: LedgerItem) -> str:
-    cursor = _Cursor(run_id=run_id, outcome=last.outcome, native_id=last.native_id)
-    return urlsafe_b64encode(msgspec.json.encode(cursor)).decode("ascii")
-
-
-def _read(cursor: str) -> _Cursor:
-    try:
-        return msgspec.json.decode(urlsafe_b64decode(cursor), type=_Cursor)
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise InvalidInput(
-            "This `cursor` is none of ours. Take `next_cursor` as it came, or start without one."
-        ) from error
+def _mark(outcome: Outcome, native_id: str) -> LedgerItem:
+    return LedgerItem(native_id=native_id, location="", outcome=outcome, at=datetime.now(UTC))
 
 
 def _change(database: Database, author_id: UUID, source_id: UUID, data: SourceChange) -> ScheduleView:
     if data.schedule is UNSET and data.paused is UNSET:
         raise InvalidInput("Nothing to change: send `schedule`, `paused` or both.")
     with database.as_author(author_id) as conn:
-        source = _own(conn, author_id, source_id)
+        source = authors.source_of(conn, author_id, source_id)
         if data.schedule is not UNSET:
             source = authors.set_schedule(conn, source_id, data.schedule, datetime.now(UTC))
         if data.paused is not UNSET:
@@ -177,7 +226,7 @@ def _change(database: Database, author_id: UUID, source_id: UUID, data: SourceCh
 
 def _collect(database: Database, author_id: UUID, source_id: UUID) -> CollectRequestView:
     with database.as_author(author_id) as conn:
-        _own(conn, author_id, source_id)
+        authors.source_of(conn, author_id, source_id)
         return CollectRequestView.of(
             collect_requests.request_collection(conn, author_id=author_id, source_id=source_id)
         )
@@ -185,11 +234,4 @@ def _collect(database: Database, author_id: UUID, source_id: UUID) -> CollectReq
 
 def _collecting(database: Database, author_id: UUID, source_id: UUID, request_id: UUID) -> CollectRequestView:
     with database.as_author(author_id) as conn:
-        return CollectRequestView.of(collect_requests.collect_request(conn, author_id, source_id, request_id))
-
-
-def _own(conn: Connection, author_id: UUID, source_id: UUID) -> Source:
-    source = authors.source_by_id(conn, source_id)
-    if source.author_id != author_id:  # row-level security sees to it already
-        raise NotFound(f"There is no source {source_id} of this key's author.")
-    return source
+        return CollectRequestView.of(collect_requests.collect_request(conn, author_id, request_id, source_id))

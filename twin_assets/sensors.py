@@ -23,11 +23,11 @@ from twin_core.monitoring import learning
 from twin_core.monitoring.retraining import COOLDOWN, advise
 from twin_core.records import Source
 from twin_core.store import authors as store
-from twin_core.store import collect_requests, purging, registry
+from twin_core.store import collect_requests, import_requests, purging, registry
 from twin_core.store.registry import Approval
 
 DUE_KEY = "twin/due"
-"""Run tag: which sources at which due time, or on which request, the run was asked for."""
+"""Run tag: which sources at which due time, or on which request, and which uploads, the run was asked for."""
 FORGET_KEY = "twin/forget"
 """Run tag: which requests to forget."""
 DECISION_KEY = "twin/decision"
@@ -55,10 +55,10 @@ _ACTIVE = [
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a refresh of each author who has a source whose time has come, by the source's own cron, or "
-    "that somebody asked for through the API.",
+    "that somebody asked for through the API, or who uploaded an export there.",
 )
 def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
-    """One run per author with due sources, none while one is active for that author.
+    """One run per author with due sources or uploads, none while one is active for that author.
 
     The run sets the sources' next time as the first thing it does, so a due time is asked for once. A run that died
     before that (no worker, no database) would leave its `run_key` used and its sources due for ever: such a due time is
@@ -73,11 +73,14 @@ def due_sources(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorRes
         sources |= {source_id: store.source_by_id(conn, source_id) for source_id in wanted}
         for source in sources.values():
             due.setdefault(slugs[source.author_id], []).append(source)
+        uploads = {slugs[author_id]: its for author_id, its in import_requests.open_imports(conn).items()}
     missing = _missing(context, slugs.values())
     requests, waiting = [], []
-    for slug, its in due.items():
-        config = dg.RunConfig(ops={"raw_documents": Collection(source_ids=[str(source.id) for source in its])})
-        key = _key([_stated(source, wanted.get(source.id), now) for source in its])
+    for slug in sorted({*due, *uploads}):
+        its, uploaded = due.get(slug, []), [str(one) for one in uploads.get(slug, [])]
+        collection = Collection(source_ids=[str(source.id) for source in its], upload_ids=uploaded)
+        config = dg.RunConfig(ops={"raw_documents": collection})
+        key = _key([*(_stated(source, wanted.get(source.id), now) for source in its), *uploaded])
         request = _request(context.instance, refresh.name, slug, (DUE_KEY, key), now=now, config=config)
         if request is None:
             waiting.append(slug)

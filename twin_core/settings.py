@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     import_max_bytes: int = Field(
         64_000_000_000, description="Most bytes that an imported archive may unpack to; one that would is refused."
     )
+    import_max_upload_bytes: int = Field(
+        4_000_000_000, description="Largest export that is taken through the API. `twin import` takes any."
+    )
     import_max_member_bytes: int = Field(
         50_000_000, description="Largest single piece of an imported archive: an article, a message, a paper."
     )

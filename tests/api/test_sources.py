@@ -108,3 +108,49 @@ def test_a_source_that_was_never_collected_has_no_run(api: Api) -> None:
         source = authors.add_source(conn, author_id=api.jane.id, platform="folder", locator="/notes", consent=CONSENT)
     with api.client() as client:
         assert client.get(f"/v1/sources/{source.id}/items").json() == {"run": None, "items": [], "next_cursor": None}
+
+
+def test_a_place_on_the_web_is_added_with_consent_and_due_at_once(api: Api) -> None:
+    asked = {"platform": "web", "locator": "https://new.example/blog/", "schedule": "0 6 * * *"}
+    with api.client(api.new_key(api.jane, "write").secret) as client:
+        assert "--i-wrote-this" in str(is_problem(client.post("/v1/sources", json=asked), 403)["detail"])
+        added = client.post("/v1/sources", json={**asked, "mine": True})
+        assert added.status_code == 201, added.text
+        assert added.json()["next_run_at"] is not None
+        again = client.post("/v1/sources", json={**asked, "mine": True, "schedule": "0 7 * * *"}).json()
+        assert again == added.json()
+    with api.client() as reader:
+        is_problem(reader.post("/v1/sources", json={**asked, "mine": True}), 403)
+
+
+@pytest.mark.parametrize(
+    ("platform", "locator"),
+    [("folder", "/etc"), ("folder", "notes"), ("git", "/etc"), ("git", "file:///etc"), ("git", "~/secrets"),
+     ("git", "../secrets"), ("web", "file:///etc/passwd"), ("x", "export:me"), ("medium", "export:jane"),
+     ("web", "http://127.0.0.1:5432/"), ("web", "http://169.254.169.254/latest"), ("git", "git@internal:repo"),
+     ("nowhere", "https://jane.example"), ("web", " ")],
+)  # fmt: skip
+def test_what_lies_on_the_server_or_inside_its_network_is_not_taken_as_a_source(
+    platform: str, locator: str, api: Api
+) -> None:
+    with api.client(api.new_key(api.jane, "write").secret) as client:
+        answer = client.post("/v1/sources", json={"platform": platform, "locator": locator, "mine": True})
+        assert answer.status_code in {400, 403}, answer.text
+        is_problem(answer, answer.status_code)
+        options = {"archive": "/etc/passwd"}
+        sent = {"platform": "medium", "locator": "@jane", "mine": True, "options": options}
+        is_problem(client.post("/v1/sources", json=sent), 400)
+
+
+def test_sources_come_page_by_page(api: Api, jane: Source) -> None:
+    with api.client() as client:
+        whole = [one["id"] for one in client.get("/v1/sources").json()["sources"]]
+        seen, cursor = [], None
+        while True:
+            page = client.get("/v1/sources", params={"limit": 1} | ({"cursor": cursor} if cursor else {})).json()
+            seen += [one["id"] for one in page["sources"]]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+    assert len(whole) > 1
+    assert seen == whole

@@ -33,6 +33,7 @@ INSERT INTO warehouse.raw_documents SELECT head_revision_id, author_id, id, '{}'
 INSERT INTO warehouse.tombstones (author_id, hash, kind) SELECT id, slug, 'content' FROM warehouse.authors;
 INSERT INTO warehouse.tombstone_texts (author_id, hash, bands) SELECT id, slug, '{}' FROM warehouse.authors;
 INSERT INTO warehouse.collect_requests (id, author_id, source_id) SELECT gen_random_uuid(), author_id, id FROM warehouse.sources;
+INSERT INTO warehouse.import_requests (id, author_id, name, bytes, sha256, claimed_by) SELECT gen_random_uuid(), id, 'n', 1, 'h', 'c' FROM warehouse.authors;
 INSERT INTO warehouse.forget_requests (id, author_id, document_ids) SELECT gen_random_uuid(), id, '{}' FROM warehouse.authors;
 INSERT INTO features.failures (author_id, stage, document_id, input_hash, stage_version, reason)
     SELECT author_id, 'clean', id, 'h', '1', 'r' FROM warehouse.documents;

@@ -20,6 +20,7 @@ from twin_assets.plots import bars
 from twin_assets.reports import source_metadata, standing_metadata
 from twin_assets.resources import Twin
 from twin_core.collect.alarms import AlarmKind
+from twin_core.collect.importing import take_uploads
 from twin_core.collect.registry import platforms
 from twin_core.collect.run import collect_source
 from twin_core.collect.standing import Standing, standings
@@ -41,8 +42,10 @@ class Collection(dg.Config):
     """What a run collects."""
 
     source_ids: list[str] = Field(
-        default_factory=list, description="Ids of sources. Empty: every source of the author that is not paused."
+        default_factory=list,
+        description="Ids of sources. Empty, and no uploads either: every source of the author that is not paused.",
     )
+    upload_ids: list[str] = Field(default_factory=list, description="Ids of uploaded exports to import first.")
 
 
 @dg.asset(
@@ -70,14 +73,17 @@ def raw_documents(context: dg.AssetExecutionContext, config: Collection, twin: T
         stores, settings = twin.stores, twin.settings()
         with stores.database.transaction() as conn:
             author = store.author_by_slug(conn, context.partition_key)
-            sources = _chosen(store.list_sources(conn, author.id), config.source_ids)
+            sources = _chosen(store.list_sources(conn, author.id), config)
             for source in sources:
                 # Before anything is collected: a run that dies on the way is not asked for again and again with the
                 # key of the same due time; the failure alert tells, and the schedule goes on.
                 if source.next_run_at is not None and source.next_run_at <= twin.now():
                     store.schedule_next(conn, source.id, twin.now())
         tell = twin.progress("raw_documents")
-        reports: list[SourceReport] = []
+        uploads = [UUID(one) for one in config.upload_ids]
+        reports: list[SourceReport] = take_uploads(
+            stores.database, stores.warehouse, author, uploads, settings=settings
+        )
         for done, source in enumerate(sources):
             if tell is not None:
                 tell(done, len(sources))
@@ -94,10 +100,10 @@ def raw_documents(context: dg.AssetExecutionContext, config: Collection, twin: T
     )
 
 
-def _chosen(sources: Sequence[Source], source_ids: Sequence[str]) -> list[Source]:
-    if not source_ids:
+def _chosen(sources: Sequence[Source], config: Collection) -> list[Source]:
+    if not config.source_ids and not config.upload_ids:
         return [source for source in sources if not source.paused]
-    wanted = {UUID(source_id) for source_id in source_ids}
+    wanted = {UUID(source_id) for source_id in config.source_ids}
     found = [source for source in sources if source.id in wanted]
     if missing := wanted - {source.id for source in found}:
         raise NotFound(f"This author has no source {', '.join(sorted(str(one) for one in missing))}.")

@@ -96,6 +96,11 @@ def role_password(settings: Settings, role: str) -> str:
     return hmac.new(_role_secret(settings), role.encode(), hashlib.sha256).hexdigest()
 
 
+def secret_for(settings: Settings, purpose: str) -> bytes:
+    """32 bytes that only this installation can know, others for each purpose: for signing what it hands out."""
+    return hmac.new(_role_secret(settings), f"for {purpose}".encode(), hashlib.sha256).digest()
+
+
 def _role_secret(settings: Settings) -> bytes:
     if settings.role_secret is not None:
         return settings.role_secret.get_secret_value().encode()

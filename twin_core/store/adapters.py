@@ -252,11 +252,14 @@ def last_attempt(conn: Connection, author_id: UUID) -> Attempt | None:
 _ADAPTERS = "SELECT a.*, v.tainted_at FROM training.adapters a JOIN analytics.adapters v ON v.adapter_id = a.id"
 
 
-def list_adapters(conn: Connection, author_id: UUID, *, limit: int = 50) -> list[Adapter]:
-    """The author's adapters, the newest version first."""
+def list_adapters(conn: Connection, author_id: UUID, *, before: int | None = None, limit: int = 50) -> list[Adapter]:
+    """The author's adapters, the newest version first; only those older than version `before`, where one is given."""
     rows = conn.execute(
-        text(f"{_ADAPTERS} WHERE a.author_id = :author ORDER BY a.version DESC LIMIT :limit"),
-        {"author": author_id, "limit": limit},
+        text(
+            f"{_ADAPTERS} WHERE a.author_id = :author AND (CAST(:before AS integer) IS NULL OR a.version < :before) "
+            "ORDER BY a.version DESC LIMIT :limit"
+        ),
+        {"author": author_id, "before": before, "limit": limit},
     ).mappings()
     return [_adapter(row) for row in rows]
 

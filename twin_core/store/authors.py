@@ -93,10 +93,11 @@ def add_source(
     schedule: str | None = None,
     options: Mapping[str, str | list[str]] | None = None,
     consent: Consent | None = None,
+    over: bool = True,
 ) -> Source:
     """Make a source, or give the one that is there this schedule, these options and this consent.
 
-    A scheduled source is due at once and from then on when its cron expression says. Raises Refused without
+    With `over` false, the one that is there stays as it is. A scheduled source is due at once and from then on when its cron expression says. Raises Refused without
     consent, InvalidInput for a schedule that is no cron expression.
     """
     if consent is None or not consent.claimed_by.strip() or not consent.proof.strip():
@@ -115,12 +116,11 @@ def add_source(
         "next_run_at": None if schedule is None else datetime.now(UTC),
     }
     source_id = identity.source_id(author_id, platform, locator)
-    row = conn.execute(
-        insert(sources)
-        .values(id=source_id, author_id=author_id, platform=platform, locator=locator, **values)
-        .on_conflict_do_update(index_elements=[sources.c.id], set_=values)
-        .returning(sources)
-    )
+    made = insert(sources).values(id=source_id, author_id=author_id, platform=platform, locator=locator, **values)
+    if not over:
+        conn.execute(made.on_conflict_do_nothing())
+        return source_of(conn, author_id, source_id)
+    row = conn.execute(made.on_conflict_do_update(index_elements=[sources.c.id], set_=values).returning(sources))
     return _source(row.mappings().one())
 
 
@@ -138,6 +138,15 @@ def source_by_id(conn: Connection, source_id: UUID) -> Source:
     if row is None:
         raise NotFound(f"There is no source {source_id}. `twin source list` shows those there are.")
     return _source(row)
+
+
+def source_of(conn: Connection, author_id: UUID, source_id: UUID) -> Source:
+    """The author's source with this id. Raises NotFound also where it is another's: nobody learns which ids there are."""
+    row = conn.execute(select(sources).where(sources.c.id == source_id, sources.c.author_id == author_id))
+    found = row.mappings().one_or_none()
+    if found is None:
+        raise NotFound(f"There is no source {source_id} of this author.")
+    return _source(found)
 
 
 def pause_source(conn: Connection, source_id: UUID, *, paused: bool) -> Source:

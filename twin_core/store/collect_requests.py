@@ -5,6 +5,7 @@ Any collection of the source that begins after the request fulfils it, also one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -50,12 +51,14 @@ def request_collection(conn: Connection, *, author_id: UUID, source_id: UUID) ->
     return CollectRequest(**made.mappings().one())
 
 
-def collect_request(conn: Connection, author_id: UUID, source_id: UUID, request_id: UUID) -> CollectRequest:
-    """One request. Raises NotFound."""
+def collect_request(
+    conn: Connection, author_id: UUID, request_id: UUID, source_id: UUID | None = None
+) -> CollectRequest:
+    """One request, of this source where one is named. Raises NotFound."""
     found = conn.execute(
         text(f"""
             SELECT {_COLUMNS} FROM warehouse.collect_requests
-             WHERE author_id = :author AND source_id = :source AND id = :id
+             WHERE author_id = :author AND id = :id AND (CAST(:source AS uuid) IS NULL OR source_id = :source)
         """),
         {"author": author_id, "source": source_id, "id": request_id},
     )
@@ -63,6 +66,39 @@ def collect_request(conn: Connection, author_id: UUID, source_id: UUID, request_
     if row is None:
         raise NotFound(f"There is no request {request_id} to collect this source.")
     return CollectRequest(**row)
+
+
+def page_of_collections(
+    conn: Connection,
+    author_id: UUID,
+    *,
+    state: str | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int,
+) -> list[CollectRequest]:
+    """The author's requests, the latest first, behind the one asked for at that time."""
+    rows = conn.execute(
+        text(f"""
+            SELECT {_COLUMNS} FROM warehouse.collect_requests
+             WHERE author_id = :author AND (CAST(:state AS text) IS NULL OR state = :state)
+               AND (CAST(:id AS uuid) IS NULL OR (requested_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
+             ORDER BY requested_at DESC, id DESC LIMIT :limit
+        """),
+        {"author": author_id, "state": state, "at": after and after[0], "id": after and after[1], "limit": limit},
+    )
+    return [CollectRequest(**row) for row in rows.mappings()]
+
+
+def collections_of(conn: Connection, author_id: UUID, request_ids: Sequence[UUID]) -> list[CollectRequest]:
+    """The author's requests among these, oldest first."""
+    rows = conn.execute(
+        text(f"""
+            SELECT {_COLUMNS} FROM warehouse.collect_requests
+             WHERE author_id = :author AND id = ANY(CAST(:ids AS uuid[])) ORDER BY requested_at, id
+        """),
+        {"author": author_id, "ids": list(request_ids)},
+    )
+    return [CollectRequest(**row) for row in rows.mappings()]
 
 
 def open_collections(conn: Connection) -> dict[UUID, UUID]:

@@ -326,6 +326,66 @@ def list_versions(
     return [_version(row) for row in rows]
 
 
+def page_of_versions(
+    conn: Connection,
+    author_id: UUID,
+    *,
+    kind: ExampleKind | None,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Version]:
+    """The author's versions, the one published last first, behind the one published at that time."""
+    rows = conn.execute(
+        text("""
+            SELECT * FROM training.dataset_versions
+            WHERE author_id = :author AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+              AND (CAST(:id AS text) IS NULL
+                   OR (published_at, id) < (CAST(:at AS timestamptz), CAST(:id AS text)))
+            ORDER BY published_at DESC, id DESC LIMIT :limit
+        """),
+        {
+            "author": author_id,
+            "kind": kind.value if kind else None,
+            "at": after and after[0],
+            "id": after and after[1],
+            "limit": limit,
+        },
+    ).mappings()
+    return [_version(row) for row in rows]
+
+
+def page_of_examples(
+    conn: Connection,
+    author_id: UUID,
+    version_id: str,
+    *,
+    split: Split | None,
+    after: tuple[str, int] | None,
+    limit: int,
+) -> list[tuple[Split, int, Example]]:
+    """(split, rank, example) of a version, train before test, by rank, behind that split and rank."""
+    rows = conn.execute(
+        text("""
+            SELECT m.split, m.rank, e.* FROM training.dataset_examples m
+            JOIN training.examples e ON e.id = m.example_id AND e.author_id = m.author_id
+            WHERE m.author_id = :author AND m.version_id = :version
+              AND (CAST(:split AS text) IS NULL OR m.split = :split)
+              AND (CAST(:after_split AS text) IS NULL OR m.split < :after_split
+                   OR (m.split = :after_split AND m.rank > CAST(:after_rank AS integer)))
+            ORDER BY m.split DESC, m.rank LIMIT :limit
+        """),
+        {
+            "author": author_id,
+            "version": version_id,
+            "split": split.value if split else None,
+            "after_split": after and after[0],
+            "after_rank": after and after[1],
+            "limit": limit,
+        },
+    ).mappings()
+    return [(Split(row["split"]), row["rank"], _example(row)) for row in rows]
+
+
 def resolve_version(conn: Connection, author_id: UUID, key: str) -> Version:
     """The author's version with this id, or with an id that begins like this.
 

@@ -107,6 +107,33 @@ def list_keys(conn: Connection, author_id: UUID) -> list[ApiKey]:
     return [_key(row) for row in rows.mappings()]
 
 
+def page_of_keys(
+    conn: Connection, author_id: UUID, *, after: tuple[datetime, UUID] | None = None, limit: int
+) -> list[ApiKey]:
+    """The author's keys, newest first, behind the one made at that time."""
+    rows = conn.execute(
+        text(f"""
+            SELECT {_COLUMNS} FROM serving.api_keys
+             WHERE author_id = :author_id AND (CAST(:id AS uuid) IS NULL
+                   OR (created_at, id) < (CAST(:at AS timestamptz), CAST(:id AS uuid)))
+             ORDER BY created_at DESC, id DESC LIMIT :limit
+        """),
+        {"author_id": author_id, "at": after and after[0], "id": after and after[1], "limit": limit},
+    )
+    return [_key(row) for row in rows.mappings()]
+
+
+def key_by_id(conn: Connection, author_id: UUID, key_id: UUID) -> ApiKey:
+    """One key of the author. Raises NotFound."""
+    row = conn.execute(
+        text(f"SELECT {_COLUMNS} FROM serving.api_keys WHERE author_id = :author_id AND id = :id"),
+        {"author_id": author_id, "id": key_id},
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no key {key_id} of this author.")
+    return _key(row._mapping)  # noqa: SLF001
+
+
 def revoke_key(conn: Connection, *, author_id: UUID, key: str) -> ApiKey:
     """Revoke the author's key with this id, name or shown prefix. Revoking twice changes nothing.
 

@@ -7,7 +7,7 @@ in `collect/placing.py`; counts of a run are counted here from its items, never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from twin_core.records import Outcome
 from twin_core.store import collect_requests
+from twin_core.store.collect_requests import CollectRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,69 @@ def items_of_run(
         },
     )
     return [LedgerItem(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows.mappings()]
+
+
+def runs_for(conn: Connection, author_id: UUID, requests: Sequence[CollectRequest]) -> dict[UUID, Run]:
+    """Request id -> the run that fulfilled it, or the one at work on it, counted up to now. None has begun: no entry."""
+    rows = conn.execute(
+        text(f"""
+            SELECT DISTINCT ON (q.id) q.id AS request_id, {", ".join(f"r.{name.strip()}" for name in _COLUMNS.split(","))}
+              FROM warehouse.collect_requests q
+              JOIN warehouse.collect_runs r ON r.source_id = q.source_id AND r.author_id = q.author_id
+                   AND CASE WHEN q.run_id IS NULL THEN r.started_at >= q.requested_at ELSE r.id = q.run_id END
+             WHERE q.author_id = :author AND q.id = ANY(CAST(:ids AS uuid[])) ORDER BY q.id, r.started_at DESC, r.id
+        """),
+        {"author": author_id, "ids": [one.id for one in requests]},
+    )
+    found = {}
+    for row in rows.mappings():
+        values = dict(row)
+        request_id = values.pop("request_id")
+        found[request_id] = _counted(conn, Run(**values))
+    return found
+
+
+def items_since(
+    conn: Connection, author_id: UUID, run_id: UUID, *, after: tuple[datetime, str] | None, limit: int
+) -> list[LedgerItem]:
+    """What a run has written so far, in the order of writing, behind the item of that time and native id."""
+    rows = conn.execute(
+        text("""
+            SELECT native_id, location, outcome, reason, document_id, at, empty FROM warehouse.ledger
+             WHERE author_id = :author AND run_id = :run AND (CAST(:native AS text) IS NULL
+                   OR (at, native_id) > (CAST(:at AS timestamptz), CAST(:native AS text)))
+             ORDER BY at, native_id LIMIT :limit
+        """),
+        {
+            "author": author_id,
+            "run": run_id,
+            "at": after and after[0],
+            "native": after and after[1],
+            "limit": limit,
+        },
+    )
+    return [LedgerItem(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows.mappings()]
+
+
+def latest_items(conn: Connection, author_id: UUID, run_id: UUID, *, limit: int) -> list[LedgerItem]:
+    """What a run wrote last, the latest first."""
+    rows = conn.execute(
+        text("""
+            SELECT native_id, location, outcome, reason, document_id, at, empty FROM warehouse.ledger
+             WHERE author_id = :author AND run_id = :run ORDER BY at DESC, native_id DESC LIMIT :limit
+        """),
+        {"author": author_id, "run": run_id, "limit": limit},
+    )
+    return [LedgerItem(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows.mappings()]
+
+
+def _counted(conn: Connection, run: Run) -> Run:
+    """A run that is still going, with its items so far: its own counts are written when it ends."""
+    if run.finished_at is not None:
+        return run
+    row = conn.execute(text(f"SELECT {_COUNTS} FROM warehouse.ledger i WHERE i.run_id = :run"), {"run": run.id}).one()
+    fetched, unchanged, skipped, failed, deleted = row
+    return replace(run, fetched=fetched, unchanged=unchanged, skipped=skipped, failed=failed, deleted=deleted)
 
 
 def recent_runs(conn: Connection, author_id: UUID | None, each: int) -> dict[UUID, list[Run]]:

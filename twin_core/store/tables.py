@@ -180,6 +180,25 @@ collect_requests = _table(
     _column("finished_at", _Time, null=True),
 )
 
+import_requests = _table(
+    "warehouse.import_requests",
+    _column("id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("name", Text()),
+    _column("bytes", BigInteger()),
+    _column("sha256", Text()),
+    _column("own", ARRAY(Text())),
+    _column("mine", Boolean()),
+    _column("claimed_by", Text()),
+    _column("state", Text()),
+    _column("attempts", Integer()),
+    _column("source_ids", ARRAY(Uuid())),
+    _column("collect_ids", ARRAY(Uuid())),
+    _column("problem", Text(), null=True),
+    _column("requested_at", _Time),
+    _column("finished_at", _Time, null=True),
+)
+
 forget_requests = _table(
     "warehouse.forget_requests",
     _column("id", Uuid(), key=True),

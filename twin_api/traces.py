@@ -7,16 +7,15 @@ what others asked. Lineage and figures hold no question and no answer.
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, get
 from litestar.params import Parameter
 
 from twin_api.auth import requires
+from twin_api.paging import Cursor
 from twin_api.schemas import ERRORS, NOT_FOUND
 from twin_api.services import Services
 from twin_api.trace_schemas import LearningView, LineageView, MonitorView, TraceDetailView, TraceList, TraceView
@@ -29,6 +28,7 @@ from twin_core.store.keys import KeyHolder
 from twin_core.store.traces import TraceKind, TraceOutcome
 
 TRACES_PER_PAGE = 200
+_LISTING = "traces"
 MOST_DAYS = 366
 
 
@@ -52,9 +52,7 @@ class TracesController(Controller):
         until: Annotated[datetime | None, Parameter(description="Exclusive, with a time zone.")] = None,
         feedback: Annotated[traced.Said | None, Parameter(description="What the last word on it is.")] = None,
         limit: Annotated[int, Parameter(ge=1, le=TRACES_PER_PAGE)] = 50,
-        cursor: Annotated[
-            str | None, Parameter(max_length=500, description="`next_cursor` of the page before.")
-        ] = None,
+        cursor: Cursor = None,
     ) -> TraceList:
         """The latest first, page by page."""
         wanted = traced.Wanted(
@@ -65,7 +63,7 @@ class TracesController(Controller):
             until=_with_zone("until", until),
             feedback=feedback,
         )
-        return await asyncio.to_thread(_page, services.database, holder.author_id, wanted, limit, cursor)
+        return await asyncio.to_thread(_page, services, holder.author_id, wanted, limit, cursor)
 
     @get("/{trace_id:uuid}", summary="One answer or draft in whole", responses=ERRORS | NOT_FOUND)
     async def trace(self, trace_id: UUID, holder: KeyHolder, services: Services) -> TraceDetailView:
@@ -105,22 +103,12 @@ class MonitorController(Controller):
         return await asyncio.to_thread(_monitor, services.database, holder.author_id, days)
 
 
-class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended."""
-
-    at: Annotated[datetime, msgspec.Meta(tz=True)]
-    trace_id: UUID
-
-
-def _page(database: Database, author_id: UUID, wanted: traced.Wanted, limit: int, cursor: str | None) -> TraceList:
-    after = None if cursor is None else _read(cursor)
-    with database.as_author(author_id) as conn:
+def _page(services: Services, author_id: UUID, wanted: traced.Wanted, limit: int, cursor: str | None) -> TraceList:
+    after = services.pager.read(_LISTING, author_id, cursor, tuple[datetime, UUID])
+    with services.database.as_author(author_id) as conn:
         rows = traced.page_of_traces(conn, author_id, wanted, after=after, limit=limit + 1)
-    page, more = rows[:limit], len(rows) > limit
-    return TraceList(
-        traces=[TraceView.of(row) for row in page],
-        next_cursor=_written(page[-1].at, page[-1].id) if more else None,
-    )
+    page, further = services.pager.cut(_LISTING, author_id, rows, limit, lambda one: (one.at, one.id))
+    return TraceList(traces=[TraceView.of(row) for row in page], next_cursor=further)
 
 
 def _detail(database: Database, author_id: UUID, trace_id: UUID) -> TraceDetailView:
@@ -146,17 +134,3 @@ def _with_zone(name: str, when: datetime | None) -> datetime | None:
     if when is not None and when.tzinfo is None:
         raise InvalidInput(f"`{name}` has no time zone. Give it one, such as 2026-03-01T00:00:00Z.")
     return when
-
-
-def _written(at: datetime, trace_id: UUID) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(_Cursor(at=at, trace_id=trace_id))).decode("ascii")
-
-
-def _read(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        found = msgspec.json.decode(urlsafe_b64decode(cursor), type=_Cursor)
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise InvalidInput(
-            "This `cursor` is none of ours. Take `next_cursor` as it came, or start without one."
-        ) from error
-    return found.at, found.trace_id

@@ -18,6 +18,7 @@ from twin_api.schemas import ERRORS, NOT_FOUND, FeedbackRequest, FeedbackRespons
 from twin_api.services import Services
 from twin_core.store.feedback import give_feedback
 from twin_core.store.keys import KeyHolder
+from twin_core.writing.recording import kept_edit
 
 _TRACE = "0198a3f0-0000-7000-8000-000000000000"
 _EXAMPLES = [
@@ -45,7 +46,8 @@ class FeedbackController(Controller):
 
 
 def _give(services: Services, holder: KeyHolder, data: FeedbackRequest) -> UUID:
+    edited = kept_edit(data.edited, services.settings)
     with services.database.as_author(holder.author_id) as conn:
         return give_feedback(
-            conn, holder.author_id, data.trace_id, verdict=data.verdict, edited=data.edited, key_id=holder.key_id
+            conn, holder.author_id, data.trace_id, verdict=data.verdict, edited=edited, key_id=holder.key_id
         )

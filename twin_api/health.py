@@ -12,6 +12,7 @@ from twin_api.auth import PUBLIC
 from twin_api.schemas import Live, Ready
 from twin_api.services import Services
 from twin_core.errors import ServiceUnavailable
+from twin_core.models.engine_health import EngineHealth, engine_health
 from twin_core.store import migrate
 from twin_core.store.database import Database
 
@@ -28,7 +29,7 @@ async def healthz() -> Live:
 async def readyz(services: Services) -> Response[Ready]:
     """200 when the database, its schema and the embedding model are there, else 503."""
     (database, migrations), llm = await asyncio.gather(
-        asyncio.to_thread(_database, services.database), services.chat.answers()
+        asyncio.to_thread(_database, services.database), asyncio.to_thread(engine_health, services.settings)
     )
     embedder = _embedder(services)
     ready = database == migrations == embedder == "ok"
@@ -37,7 +38,7 @@ async def readyz(services: Services) -> Response[Ready]:
         database=database,
         migrations=migrations,
         embedder=embedder,
-        llm="ok" if llm else "does not answer: answers are passages only",
+        llm=_llm(llm),
     )
     return Response(body, status_code=HTTP_200_OK if ready else HTTP_503_SERVICE_UNAVAILABLE)
 
@@ -50,6 +51,12 @@ def _database(database: Database) -> tuple[str, str]:
         log.warning("readyz: %s", error)
         return "does not answer", "unknown"
     return "ok", "ok" if at == migrate.newest() else "behind: run `twin migrate`"
+
+
+def _llm(found: EngineHealth) -> str:
+    if not found.up:
+        return "does not answer: answers are passages only"
+    return "does not serve the model that is asked for: see `twin doctor`" if found.problem else "ok"
 
 
 def _embedder(services: Services) -> str:

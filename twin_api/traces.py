@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Controller, get
+from litestar import Controller, Response, get
 from litestar.params import Parameter
 
 from twin_api.auth import requires
@@ -22,6 +22,7 @@ from twin_api.trace_schemas import LearningView, LineageView, MonitorView, Trace
 from twin_core.errors import InvalidInput
 from twin_core.monitoring import learning
 from twin_core.monitoring.retraining import advise
+from twin_core.monitoring.trace_export import MEDIA_TYPES, Form, encoded
 from twin_core.store import monitor, traced
 from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
@@ -29,6 +30,7 @@ from twin_core.store.traces import TraceKind, TraceOutcome
 
 TRACES_PER_PAGE = 200
 _LISTING = "traces"
+EXPORTED = 10_000
 MOST_DAYS = 366
 
 
@@ -55,15 +57,32 @@ class TracesController(Controller):
         cursor: Cursor = None,
     ) -> TraceList:
         """The latest first, page by page."""
-        wanted = traced.Wanted(
-            kind=kind,
-            outcome=outcome,
-            model=model,
-            since=_with_zone("since", since),
-            until=_with_zone("until", until),
-            feedback=feedback,
+        wanted = _checked(
+            traced.Wanted(kind=kind, outcome=outcome, model=model, since=since, until=until, feedback=feedback)
         )
         return await asyncio.to_thread(_page, services, holder.author_id, wanted, limit, cursor)
+
+    @get("/export", summary="Answers and drafts as one file", media_type="application/jsonl", responses=ERRORS)
+    async def export(
+        self,
+        *,
+        holder: KeyHolder,
+        services: Services,
+        form: Annotated[Form, Parameter(query="format", description="JSON lines, or Parquet.")] = Form.JSONL,
+        kind: Annotated[TraceKind | Literal["draft"] | None, Parameter(description="`draft`: all but answers.")] = None,
+        outcome: TraceOutcome | None = None,
+        model: Annotated[str | None, Parameter(max_length=200)] = None,
+        since: Annotated[datetime | None, Parameter(description="Inclusive, with a time zone.")] = None,
+        until: Annotated[datetime | None, Parameter(description="Exclusive, with a time zone.")] = None,
+        feedback: Annotated[traced.Said | None, Parameter(description="What the last word on it is.")] = None,
+    ) -> Response[bytes]:
+        """One row each, the earliest first, at most 10,000: narrow by `since` and `until`. Forgetting does not reach it."""
+        wanted = _checked(
+            traced.Wanted(kind=kind, outcome=outcome, model=model, since=since, until=until, feedback=feedback)
+        )
+        content = await asyncio.to_thread(_export, services.database, holder.author_id, wanted, form)
+        name = f'attachment; filename="traces.{form.value}"'
+        return Response(content, media_type=MEDIA_TYPES[form], headers={"Content-Disposition": name})
 
     @get("/{trace_id:uuid}", summary="One answer or draft in whole", responses=ERRORS | NOT_FOUND)
     async def trace(self, trace_id: UUID, holder: KeyHolder, services: Services) -> TraceDetailView:
@@ -111,6 +130,21 @@ def _page(services: Services, author_id: UUID, wanted: traced.Wanted, limit: int
     return TraceList(traces=[TraceView.of(row) for row in page], next_cursor=further)
 
 
+def _checked(wanted: traced.Wanted) -> traced.Wanted:
+    for name, when in (("since", wanted.since), ("until", wanted.until)):
+        if when is not None and when.tzinfo is None:
+            raise InvalidInput(f"`{name}` has no time zone. Give it one, such as 2026-03-01T00:00:00Z.")
+    return wanted
+
+
+def _export(database: Database, author_id: UUID, wanted: traced.Wanted, form: Form) -> bytes:
+    with database.as_author(author_id) as conn:
+        rows = traced.rows_to_export(conn, author_id, wanted, limit=EXPORTED + 1)
+    if len(rows) > EXPORTED:
+        raise InvalidInput(f"These are more than {EXPORTED:,} traces. Narrow them with `since` and `until`.")
+    return encoded(rows, form)
+
+
 def _detail(database: Database, author_id: UUID, trace_id: UUID) -> TraceDetailView:
     with database.as_author(author_id) as conn:
         return TraceDetailView.of(traced.trace_detail(conn, author_id, trace_id))
@@ -128,9 +162,3 @@ def _monitor(database: Database, author_id: UUID, count: int) -> MonitorView:
         found = monitor.days(conn, author_id, since=since, until=now)
         facts, _ = learning.facts(conn, author_id, now)
     return MonitorView.of(found, since, now, LearningView.of(facts, advise(facts)))
-
-
-def _with_zone(name: str, when: datetime | None) -> datetime | None:
-    if when is not None and when.tzinfo is None:
-        raise InvalidInput(f"`{name}` has no time zone. Give it one, such as 2026-03-01T00:00:00Z.")
-    return when

@@ -14,11 +14,12 @@ from twin_assets.checks import feature_checks
 from twin_assets.defs import collect, datasets, features, promotion, training
 from twin_assets.defs.external import external_assets
 from twin_assets.defs.forgetting import forget
+from twin_assets.defs.traces import tidy_traces
 from twin_assets.jobs import datasets as datasets_job
 from twin_assets.jobs import dpo, learn, promote, refresh, sft
 from twin_assets.mlflow_parent import MlflowParent
 from twin_assets.resources import Twin
-from twin_assets.sensors import approvals, automation, due_sources, failure_alert, forget_requests, retrain
+from twin_assets.sensors import approvals, automation, due_sources, failure_alert, forget_requests, old_traces, retrain
 from twin_core.settings import settings
 
 # Dagster sets this parameter itself when it copies a sensor, and warns its users of it.
@@ -46,8 +47,8 @@ def definitions(**resource_overrides: object) -> dg.Definitions:
             *external_assets(settings()),
         ],
         asset_checks=feature_checks,
-        jobs=[refresh, datasets_job, sft, dpo, learn, promote, forget],
-        sensors=[due_sources, forget_requests, approvals, retrain, automation, failure_alert],
+        jobs=[refresh, datasets_job, sft, dpo, learn, promote, forget, tidy_traces],
+        sensors=[due_sources, forget_requests, approvals, retrain, old_traces, automation, failure_alert],
         resources={
             "twin": Twin(),
             "mlflow": MlflowParent(),

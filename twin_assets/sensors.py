@@ -16,10 +16,11 @@ import dagster as dg
 from twin_assets import alerts
 from twin_assets.defs.collect import Collection
 from twin_assets.defs.forgetting import FORGET, forget
+from twin_assets.defs.traces import TIDY, tidy_traces
 from twin_assets.jobs import learn, promote, refresh
 from twin_assets.partitions import AUTHORS, authors
 from twin_assets.resources import Twin
-from twin_core.monitoring import learning
+from twin_core.monitoring import learning, upkeep
 from twin_core.monitoring.retraining import COOLDOWN, advise
 from twin_core.records import Source
 from twin_core.store import authors as store
@@ -37,6 +38,7 @@ LEARN_KEY = "twin/learn"
 INTERVAL_SECONDS = 30
 RETRAIN_SECONDS = 600
 """Between two looks at whether to learn again: a look compares embeddings, and nothing hurries."""
+TIDY_SECONDS = 600
 RETRY_AFTER = timedelta(minutes=10)
 """Pause before a due time is asked for again when its run ended before it collected; it doubles each time."""
 LONGEST_PAUSE = timedelta(hours=6)
@@ -202,6 +204,23 @@ def retrain(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
         dynamic_partitions_requests=missing,
         skip_reason=None if requests else dg.SkipReason("; ".join(said) or "There are no authors."),
     )
+
+
+@dg.sensor(
+    job=tidy_traces,
+    minimum_interval_seconds=TIDY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Lets traces lose their texts, or go, when they are older than the settings keep them.",
+)
+def old_traces(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
+    """One run while there is anything to do, none while one is active."""
+    reason = upkeep.due(twin.database, twin.settings(), twin.now())
+    if reason is None:
+        return dg.SensorResult(skip_reason=dg.SkipReason("No trace is older than the settings keep it."))
+    active = context.instance.get_run_records(dg.RunsFilter(job_name=TIDY, statuses=_ACTIVE), limit=1)
+    if active:
+        return dg.SensorResult(skip_reason=dg.SkipReason(f"{reason}; a run is active."))
+    return dg.SensorResult(run_requests=[dg.RunRequest(tags={"twin/why": reason})])
 
 
 def _missing(context: dg.SensorEvaluationContext, slugs: Iterable[str]) -> list[dg.AddDynamicPartitionsRequest]:

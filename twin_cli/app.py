@@ -49,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
     "write": Entry(
         "twin_cli.write:write_", "Draft a post, article, thread, reply or code in an author's manner.", WRITING
     ),
+    "traces": Entry("twin_cli.traces:traces", "List answers and drafts, show how one came about, export.", WRITING),
     "dataset": Entry("twin_cli.datasets:dataset", "Build, compare and export what a twin learns from.", WRITING),
     "train": Entry("twin_cli.train:train", "Fine-tune a model on an author's dataset.", WRITING),
     "compare": Entry("twin_cli.train:compare", "Compare two adapters: data, settings, figures.", WRITING),

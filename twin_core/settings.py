@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     llm_engine: Literal["tgi", "vllm", "transformers", "openai"] = Field(
         "transformers", description="What answers at LLM_URL; decides how an adapter is named in a request."
     )
+    llm_route: Literal["chat", "generate"] = Field(
+        "chat",
+        description="TGI alone: `generate` asks its own route, /generate_stream, with the adapter as `adapter_id`. The server "
+        "puts its chat template around the conversation (/chat_tokenize).",
+    )
     llm_model: str | None = Field(None, description="Model name sent to the engine. Default: by engine.")
     llm_api_key: SecretStr | None = Field(None, description="Bearer token for the LLM server, where it wants one.")
     llm_connect_seconds: float = Field(3.0, description="Longest wait for a connection to the LLM server.")
@@ -159,6 +164,20 @@ class Settings(BaseSettings):
     # Traces: what is kept of every answer and draft
     llm_price_prompt: float = Field(0.0, ge=0, description="Price of a million prompt tokens, for the cost in traces.")
     llm_price_completion: float = Field(0.0, ge=0, description="Price of a million tokens that the model writes.")
+    trace_redact: bool = Field(
+        False,
+        description="Replace personal data and secrets in traces and feedback before they are stored; what "
+        "TWIN_DATASET_KEEP lists stays.",
+    )
+    trace_texts: float = Field(
+        1.0, ge=0, le=1, description="Share of traces that keep their texts. Ids, figures and outcome are always kept."
+    )
+    trace_texts_days: int | None = Field(
+        None, ge=1, description="Days after which the texts of a trace and of its feedback go. Unset: never."
+    )
+    trace_days: int | None = Field(
+        None, ge=1, description="Days after which traces go altogether, and their feedback. Unset: never."
+    )
 
     # Datasets
     dataset_instructions: Literal["auto", "llm", "rules"] = Field(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import polars as pl
 import pytest
 from sqlalchemy import text
 
@@ -205,3 +209,19 @@ def test_the_monitor_adds_up_what_the_traces_say(api: Api, engine: ChatServer) -
     assert shown["learning"]["drift"] is None
     assert "new examples" in shown["learning"]["reason"]
     assert [day["day"] for day in get(api, "/v1/monitor", days=1)["days"]] == [today["day"]]
+
+
+def test_an_export_is_one_row_each_with_the_columns_that_are_documented(api: Api) -> None:
+    first, second = ask(api)["trace_id"], ask(api)["trace_id"]
+    with api.client(api.new_key(api.jane, "write").secret) as client:
+        lines = client.get("/v1/traces/export")
+        parquet = client.get("/v1/traces/export", params={"format": "parquet"})
+        none = client.get("/v1/traces/export", params={"outcome": "failed"})
+    assert lines.headers["content-type"].startswith("application/jsonl")
+    rows = [json.loads(line) for line in lines.text.splitlines()]
+    assert [row["trace_id"] for row in rows] == [first, second]
+    assert rows[0]["passages"][0]["text"].startswith("Nobody wants backups.")
+    assert pl.read_parquet(BytesIO(parquet.content))["question"].to_list() == ["How do I restore a backup?"] * 2
+    assert none.text == ""
+    section = (Path(__file__).parents[2] / "docs" / "serve.md").read_text().split("### Taking them out")[1]
+    assert all(f"`{name}`" in section for name in rows[0]), [name for name in rows[0] if f"`{name}`" not in section]

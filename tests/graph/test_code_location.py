@@ -53,7 +53,7 @@ def test_every_asset_says_whose_it_is_and_which_version_made_it() -> None:
 def test_sensors_run_without_being_switched_on() -> None:
     sensors = defs.get_repository_def().sensor_defs
     assert {sensor.name for sensor in sensors} == {
-        *("due_sources", "forget_requests", "approvals", "retrain", "automation", "failure_alert")
+        *("due_sources", "forget_requests", "approvals", "retrain", "old_traces", "automation", "failure_alert")
     }
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.RUNNING}
 

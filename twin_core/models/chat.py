@@ -1,7 +1,8 @@
 """The client of the language model: OpenAI's `/v1/chat/completions`, which TGI, vLLM and `transformers serve` all speak.
 
 What is here is transport: timeouts, retries, the event stream and typed errors. What is asked is decided in
-`prompts/` and `writing/`; which local server answers, in `local_server.py`. Why this is written on httpx2 and not on
+`prompts/` and `writing/`; which local server answers, in `local_server.py`; what is on the wire, in `chat_wire.py`, and
+in `tgi_wire.py` for TGI's own route (`TWIN_LLM_ROUTE=generate`). Why this is written on httpx2 and not on
 a ready-made client: docs/decisions/0005-chat-client.md.
 """
 
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from twin_core.errors import InvalidInput, ServiceUnavailable
-from twin_core.models import local_server
+from twin_core.models import local_server, tgi_wire
 from twin_core.models.chat_wire import Finish, Malformed, Reported, Text, Usage, parse_body, parse_event
 from twin_core.settings import Settings
 from twin_core.store.registry import Deployment
@@ -153,7 +154,7 @@ class ChatClient:
             headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
             timeout=httpx2.Timeout(None, connect=settings.llm_connect_seconds),
             # A proxy named in the environment is nobody's setting of ours: the prompt to a local server stays local.
-            trust_env=not _is_local(self._base),
+            trust_env=not is_local(self._base),
         )
 
     async def __aenter__(self) -> Self:
@@ -193,11 +194,11 @@ class ChatClient:
         Repeated only before the first token, on connection errors, 429 and 503, honouring Retry-After, within the
         first-token time. Raises one of the ChatError classes, whose text says what to do.
         """
-        body = self._request(messages, max_tokens=max_tokens, temperature=temperature, seed=seed, schema=schema)
+        asked = _Asked(messages, max_tokens, temperature, seed, schema)
         deadline = monotonic() + self._settings.llm_first_token_seconds
         for attempt in range(1, self._attempts + 1):
             try:
-                async with aclosing(self._attempt(body, deadline)) as events:
+                async with aclosing(self._attempt(asked, deadline)) as events:
                     async for event in events:
                         yield event
                 return
@@ -236,26 +237,42 @@ class ChatClient:
             return False
         return response.status_code == httpx2.codes.OK
 
-    def _request(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int | None,
-        temperature: float | None,
-        seed: int | None,
-        schema: Mapping[str, object] | None,
-    ) -> dict[str, object]:
+    @property
+    def _model(self) -> str:
+        return self._served.model if self._served else model_name(self._settings)
+
+    @property
+    def _native(self) -> bool:
+        return self._settings.llm_engine == "tgi" and self._settings.llm_route == "generate"
+
+    async def _call(self, asked: _Asked, deadline: float) -> tuple[str, dict[str, object]]:
+        """Where the request goes and what it says."""
+        if not self._native:
+            return f"{self._base}/chat/completions", self._chat_body(asked)
+        root = self._base.removesuffix("/v1")
+        prompt = await self._templated(f"{root}/chat_tokenize", asked, deadline)
+        body = tgi_wire.generate_body(
+            prompt,
+            model=self._model,
+            max_tokens=asked.max_tokens or self._settings.llm_max_tokens,
+            temperature=asked.temperature,
+            seed=asked.seed,
+            schema=asked.schema,
+        )
+        return f"{root}/generate_stream", body
+
+    def _chat_body(self, asked: _Asked) -> dict[str, object]:
         body: dict[str, object] = {
-            "model": self._served.model if self._served else model_name(self._settings),
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "max_tokens": max_tokens or self._settings.llm_max_tokens,
+            "model": self._model,
+            "messages": asked.turns,
+            "max_tokens": asked.max_tokens or self._settings.llm_max_tokens,
             "stream": True,
         }
-        if temperature is not None:
-            body["temperature"] = temperature
-        if seed is not None:
-            body["seed"] = seed
-        if schema is not None and (wanted := self._response_format(schema)):
+        if asked.temperature is not None:
+            body["temperature"] = asked.temperature
+        if asked.seed is not None:
+            body["seed"] = asked.seed
+        if asked.schema is not None and (wanted := self._response_format(asked.schema)):
             body["response_format"] = wanted
         if self._settings.llm_engine != "transformers":  # that one always counts, and warns about the field
             body["stream_options"] = {"include_usage": True}
@@ -268,19 +285,36 @@ class ChatClient:
             return {"type": "json_object", "value": schema}
         return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
-    async def _attempt(self, body: dict[str, object], deadline: float) -> AsyncGenerator[Token | End]:
-        request = self._client.build_request("POST", f"{self._base}/chat/completions", json=body)
+    async def _templated(self, url: str, asked: _Asked, deadline: float) -> str:
+        response = await self._send(url, {"model": tgi_wire.BASE, "messages": asked.turns}, deadline)
         try:
-            async with asyncio.timeout(deadline - monotonic()):
-                response = await self._client.send(request, stream=True)
+            if response.status_code != httpx2.codes.OK:
+                await self._raise_for(response, deadline)
+            return tgi_wire.parse_templated(await self._body(response, deadline))
+        except Reported as error:
+            raise ChatRefused(f"The language model server at {self._base} reports: {error}.") from error
+        except Malformed as error:
+            raise ChatGarbled(self._not_chat(str(error))) from error
+        finally:
+            await response.aclose()
+
+    async def _send(self, url: str, body: dict[str, object], deadline: float) -> httpx2.Response:
+        request = self._client.build_request("POST", url, json=body)
+        try:
+            async with asyncio.timeout(max(deadline - monotonic(), 0.001)):
+                return await self._client.send(request, stream=True)
         except TimeoutError as error:
             raise ChatTimeout(self._silent("first token", self._settings.llm_first_token_seconds)) from error
         except (httpx2.TransportError, OSError) as error:
             raise _Repeatable(_reason(error)) from error
+
+    async def _attempt(self, asked: _Asked, deadline: float) -> AsyncGenerator[Token | End]:
+        url, body = await self._call(asked, deadline)
+        response = await self._send(url, body, deadline)
         try:
             if response.status_code != httpx2.codes.OK:
                 await self._raise_for(response, deadline)
-            async for event in self._read(response, deadline, str(body["model"])):
+            async for event in self._read(response, deadline, self._model):
                 yield event
         finally:
             await response.aclose()
@@ -316,7 +350,7 @@ class ChatClient:
 
     def _pieces(self, data: str, *, started: bool) -> list[Text | Finish | Usage]:
         try:
-            return parse_event(data)
+            return tgi_wire.parse_generated(data) if self._native else parse_event(data)
         except Reported as error:
             # TGI and vLLM report errors inside a stream that began with HTTP 200.
             if started:
@@ -391,6 +425,21 @@ class ChatClient:
         return f"What answers at {self._base} does not speak the chat protocol ({why}). Check TWIN_LLM_URL."
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request, before it is put into the shape of an engine."""
+
+    messages: Sequence[Message]
+    max_tokens: int | None
+    temperature: float | None
+    seed: int | None
+    schema: Mapping[str, object] | None
+
+    @property
+    def turns(self) -> list[dict[str, str]]:
+        return [{"role": message.role, "content": message.content} for message in self.messages]
+
+
 class _Repeatable(Exception):
     def __init__(self, why: str, after: float | None = None) -> None:
         super().__init__(why)
@@ -410,7 +459,8 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Whether a server is on this machine: then no proxy of the environment stands before it."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -420,5 +470,5 @@ def _is_local(url: str) -> bool:
 
 __all__ = [
     "ChatClient", "ChatError", "ChatGarbled", "ChatInterrupted", "ChatRefused", "ChatTimeout", "ChatUnreachable",
-    "Completion", "End", "Message", "Served", "Token", "Usage", "model_name", "served_by",
+    "Completion", "End", "Message", "Served", "Token", "Usage", "is_local", "model_name", "served_by",
 ]  # fmt: skip

@@ -79,28 +79,29 @@ def _object(data: str) -> dict[str, object]:
         found = json.loads(data)
     except ValueError as error:
         if data.lstrip().startswith('{"error"'):  # transformers does not escape the message that it puts in quotes
-            raise Reported(_short(data)) from error
-        raise Malformed(f"not JSON: {_short(data)!r}") from error
+            raise Reported(shortened(data)) from error
+        raise Malformed(f"not JSON: {shortened(data)!r}") from error
     if not isinstance(found, dict):
-        raise Malformed(f"not an object: {_short(data)!r}")
-    if problem := _problem(found):
+        raise Malformed(f"not an object: {shortened(data)!r}")
+    if problem := problem_of(found):
         raise Reported(problem)
     if "choices" not in found:
-        raise Malformed(f"no choices: {_short(data)!r}")
+        raise Malformed(f"no choices: {shortened(data)!r}")
     return found
 
 
-def _problem(found: dict[str, object]) -> str | None:
+def problem_of(found: dict[str, object]) -> str | None:
+    """What an object says is wrong, in the shape of any engine; None when it says nothing of the kind."""
     error = found.get("error")
     if isinstance(error, str):  # TGI: {"error": "...", "error_type": "..."}
         kind = found.get("error_type")
-        return _short(f"{error} ({kind})" if isinstance(kind, str) else error)
+        return shortened(f"{error} ({kind})" if isinstance(kind, str) else error)
     if isinstance(error, dict):  # vLLM, OpenAI: {"error": {"message": "...", "type": "...", "code": 400}}
-        return _short(str(error.get("message") or error))
+        return shortened(str(error.get("message") or error))
     if found.get("object") == "error":  # vLLM before 0.10: the error object itself
-        return _short(str(found.get("message") or found))
+        return shortened(str(found.get("message") or found))
     if "choices" not in found and "detail" in found:  # transformers (FastAPI)
-        return _short(str(found["detail"]))
+        return shortened(str(found["detail"]))
     return None
 
 
@@ -125,5 +126,6 @@ def _usage(found: dict[str, object]) -> Usage | None:
     return Usage(prompt_tokens=prompt, completion_tokens=completion)
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """A text as part of a sentence: one line, its beginning."""
     return " ".join(text.split())[:300].rstrip(".")

@@ -187,18 +187,21 @@ def _model_finding(subject: str, name: str, setting: str) -> Finding:
 def _llm(settings: Settings) -> Iterator[Finding]:
     without = "Answers are then the passages alone, marked as such."
     if settings.llm_url is not None:
-        up = any(health.http_answers(settings.llm_url.rstrip("/") + path) for path in ("/health", "/v1/models"))
-        level: Level = "ok" if up else "warn"
-        advice = "" if up else f"Start it or correct TWIN_LLM_URL. {without}"
-        yield Finding("LLM server", level, f"{settings.llm_url} {'answers' if up else 'does not answer'}", advice)
+        yield _engine_finding(settings, f"Start it or correct TWIN_LLM_URL. {without}")
         return
     if settings.base_model != "stand-in":
         yield _model_finding("base model", settings.base_model, "TWIN_BASE_MODEL")
-    address = f"http://{settings.host}:{settings.llm_port}"
-    if health.http_answers(f"{address}/health"):
-        yield Finding("LLM server", "ok", f"{address} answers")
-    else:
-        yield Finding("LLM server", "warn", f"{address} does not answer", f"`twin up` starts it. {without}")
+    yield _engine_finding(settings, f"`twin up` starts it. {without}")
+
+
+def _engine_finding(settings: Settings, advice: str) -> Finding:
+    from twin_core.models.engine_health import engine_health
+
+    found, address = engine_health(settings), settings.llm_base_url.removesuffix("/v1")
+    if not found.up:
+        return Finding("LLM server", "warn", f"{address} does not answer", advice)
+    said = f"{address} answers ({settings.llm_engine}{': ' if str(found) else ''}{found})"
+    return Finding("LLM server", "warn" if found.problem else "ok", said, found.problem or "")
 
 
 def _exposure(settings: Settings) -> Iterator[Finding]:

@@ -6,22 +6,30 @@ people who read in SQL.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from twin_core.errors import NotFound
+from twin_core.errors import InvalidInput, NotFound
+from twin_core.store.traces import TraceKind, TraceOutcome
 
+_ID_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
 SHOWN = 200
 """Characters of a question in a list."""
 MOST_DOCUMENTS = 200
 """Of a dataset, in the lineage of an answer. How many there are is said beside them."""
 
+NO_TRACE = "There is no such answer. Answers go when a document that they rest on is forgotten, and when they are old."
+
 Said = Literal["up", "down", "edited", "any", "none"]
+KINDS: tuple[str, ...] = ("draft", *get_args(TraceKind))
+OUTCOMES: tuple[str, ...] = get_args(TraceOutcome)
+SAID: tuple[str, ...] = get_args(Said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +43,8 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     """Exclusive."""
-    feedback: Said | None = None
+    feedback: str | None = None
+    """One of SAID: what the last word on it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,43 +199,81 @@ class AnswerLineage:
     """None when the base model answered, or nobody did."""
 
 
+_WANTED = """
+    author_id = :author
+    AND (CAST(:kind AS text) IS NULL OR kind = :kind OR :kind = 'draft' AND kind <> 'answer')
+    AND (CAST(:outcome AS text) IS NULL OR outcome = :outcome)
+    AND (CAST(:model AS text) IS NULL OR model = :model)
+    AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)
+    AND (CAST(:until AS timestamptz) IS NULL OR at < :until)
+    AND CASE CAST(:feedback AS text)
+        WHEN 'any' THEN feedback_at IS NOT NULL WHEN 'none' THEN feedback_at IS NULL
+        WHEN 'edited' THEN edited IS NOT NULL ELSE :feedback IS NULL OR verdict = :feedback END
+"""
+
+
 def page_of_traces(
     conn: Connection, author_id: UUID, wanted: Wanted, *, after: tuple[datetime, UUID] | None = None, limit: int = 50
 ) -> list[TraceRow]:
     """Traces, the latest first, from the one after `after` (its `at` and id)."""
     rows = conn.execute(
-        text("""
+        text(f"""
             SELECT trace_id AS id, at, kind, left(question, :shown) AS question, outcome, model, adapter_id,
                    prompt_version, seconds, prompt_tokens, completion_tokens, cost, verdict,
                    edited IS NOT NULL AS edited, texts
             FROM analytics.answers
-            WHERE author_id = :author
-              AND (CAST(:kind AS text) IS NULL OR kind = :kind OR :kind = 'draft' AND kind <> 'answer')
-              AND (CAST(:outcome AS text) IS NULL OR outcome = :outcome)
-              AND (CAST(:model AS text) IS NULL OR model = :model)
-              AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)
-              AND (CAST(:until AS timestamptz) IS NULL OR at < :until)
-              AND CASE CAST(:feedback AS text)
-                  WHEN 'any' THEN feedback_at IS NOT NULL WHEN 'none' THEN feedback_at IS NULL
-                  WHEN 'edited' THEN edited IS NOT NULL ELSE :feedback IS NULL OR verdict = :feedback END
+            WHERE {_WANTED}
               AND (CAST(:after_at AS timestamptz) IS NULL OR (at, trace_id) < (:after_at, CAST(:after_id AS uuid)))
             ORDER BY at DESC, trace_id DESC LIMIT :limit
         """),
         {
             "author": author_id,
             "shown": SHOWN,
-            "kind": wanted.kind,
-            "outcome": wanted.outcome,
-            "model": wanted.model,
-            "since": wanted.since,
-            "until": wanted.until,
-            "feedback": wanted.feedback,
+            **asdict(wanted),
             "after_at": after[0] if after else None,
             "after_id": after[1] if after else None,
             "limit": limit,
         },
     ).mappings()
     return [TraceRow(**row) for row in rows]
+
+
+def rows_to_export(conn: Connection, author_id: UUID, wanted: Wanted, *, limit: int) -> list[dict[str, Any]]:
+    """Traces in whole as plain rows, the earliest first, with their passages and the last word on each."""
+    rows = conn.execute(
+        text(f"""
+            SELECT trace_id, at, kind, parent_id, question, instruction, answer, texts, outcome, error, prompt_version,
+                   model, engine, adapter_id, dataset_version, retrieval, queries, filters, timings, seconds,
+                   first_token_seconds, prompt_tokens, completion_tokens, cost, verdict, edited,
+                   coalesce(p.passages, '[]') AS passages
+            FROM analytics.answers a
+            LEFT JOIN LATERAL (
+                SELECT jsonb_agg(jsonb_build_object(
+                           'label', label, 'cited', cited, 'document_id', document_id, 'revision_id', revision_id,
+                           'start', start_at, 'end', end_at, 'score', score, 'text', text) ORDER BY label) AS passages
+                FROM serving.trace_passages WHERE trace_id = a.trace_id AND author_id = :author) p ON true
+            WHERE {_WANTED} ORDER BY at, trace_id LIMIT :limit
+        """),
+        {"author": author_id, **asdict(wanted), "limit": limit},
+    ).mappings()
+    return [dict(row) for row in rows]
+
+
+def resolve_trace(conn: Connection, author_id: UUID, key: str) -> UUID:
+    """The trace that this id, or the beginning of one, means. Raises NotFound, or InvalidInput when several do."""
+    if not _ID_PREFIX.fullmatch(key):
+        raise InvalidInput("A trace is named by its id, or the first four or more characters of it.")
+    found = list(
+        conn.execute(
+            text("SELECT id FROM serving.traces WHERE author_id = :author AND id::text LIKE :key LIMIT 2"),
+            {"author": author_id, "key": f"{key}%"},
+        ).scalars()
+    )
+    if not found:
+        raise NotFound(NO_TRACE)
+    if len(found) > 1:
+        raise InvalidInput(f"Several traces begin with {key}. Give more of the id.")
+    return UUID(str(found[0]))
 
 
 def trace_detail(conn: Connection, author_id: UUID, trace_id: UUID) -> TraceDetail:
@@ -278,9 +325,6 @@ def trace_detail(conn: Connection, author_id: UUID, trace_id: UUID) -> TraceDeta
         candidates=[TracedCandidate(**row) for row in candidates],
         feedback=[Word(**row) for row in said],
     )
-
-
-NO_TRACE = "There is no such answer. Answers go when a document that they rest on is forgotten, and when they are old."
 
 
 def answer_lineage(conn: Connection, author_id: UUID, trace_id: UUID) -> AnswerLineage:

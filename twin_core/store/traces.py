@@ -122,6 +122,7 @@ class KeptDraft:
     cited: frozenset[int]
     """The labels that it names."""
     links: Sequence[TraceLink]
+    texts: Texts
 
 
 _INSERT = text("""
@@ -280,6 +281,7 @@ def kept_draft(conn: Connection, author_id: UUID, trace_id: UUID) -> KeptDraft:
         ],
         cited=frozenset(row.label for row in rows if row.cited),
         links=[TraceLink(**link) for link in trace.links],
+        texts=trace.texts,
     )
 
 

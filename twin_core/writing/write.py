@@ -296,6 +296,10 @@ def _revision(database: Database, author: Author, revision: Revision, settings: 
         raise InvalidInput("There is no instruction. Say what to change.")
     with database.as_author(author.id) as conn:
         draft = kept_draft(conn, author.id, revision.trace_id)
+    if draft.texts == "dropped":
+        raise InvalidInput(
+            "The text of this draft was not kept (TWIN_TRACE_TEXTS, TWIN_TRACE_TEXTS_DAYS). Write it anew."
+        )
     if draft.kind in {"answer", "outline"} or draft.outcome == "retrieval_only" or not draft.text.strip():
         raise InvalidInput("There is no draft under this id that could be revised. Write one first.")
     kind, count = Kind(draft.kind), counter(settings)

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     llm_connect_seconds: float = Field(3.0, description="Longest wait for a connection to the LLM server.")
     llm_first_token_seconds: float = Field(60.0, description="Longest wait for the first token.")
     llm_idle_seconds: float = Field(20.0, description="Longest silence between two tokens.")
+    llm_total_seconds: float = Field(
+        600.0,
+        description="Longest time for one answer, however steadily it comes. Then it ends as one that is too long.",
+    )
     llm_max_tokens: int = Field(700, description="Longest answer, in tokens, unless the request says less.")
     write_max_tokens: int = Field(
         5_000, ge=50, description="Longest draft, in tokens. It also stays within half of the model's window."

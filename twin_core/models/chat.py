@@ -32,6 +32,10 @@ FIRST_PAUSE_SECONDS = 0.3
 """Before the second attempt; doubled before the third. A server that restarts needs seconds: `twin up` sees to that."""
 AFTER_FINISH_SECONDS = 1.0
 """How long the usage, which follows the last token, is waited for: the answer is already complete."""
+PIECES_PER_TOKEN = 4
+"""A server may cut a token into several pieces. One that sends more than this does not stop where it was told to."""
+MOST_BYTES = 4_000_000
+"""Of an answer that is one document; the longest that fits any model's window has less."""
 
 
 class ChatError(ServiceUnavailable):
@@ -314,19 +318,24 @@ class ChatClient:
         try:
             if response.status_code != httpx2.codes.OK:
                 await self._raise_for(response, deadline)
-            async for event in self._read(response, deadline, self._model):
+            async for event in self._read(response, deadline, asked.max_tokens or self._settings.llm_max_tokens):
                 yield event
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx2.Response, deadline: float, model: str) -> AsyncGenerator[Token | End]:
+    async def _read(self, response: httpx2.Response, deadline: float, tokens: int) -> AsyncGenerator[Token | End]:
+        model = self._model
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             for token_or_end in self._whole(await self._body(response, deadline), model):
                 yield token_or_end
             return
         events = aiter(httpx2.EventSource(response))
         started, reason, usage = False, None, None
+        pieces_left, until = PIECES_PER_TOKEN * tokens, monotonic() + self._settings.llm_total_seconds
         while True:
+            if reason is None and (pieces_left <= 0 or monotonic() > until):
+                reason = "length"  # it was told how much to write, and goes on; closing the stream cancels it
+                break
             try:
                 async with asyncio.timeout(self._patience(deadline, started=started, finished=reason is not None)):
                     event = await anext(events)
@@ -341,6 +350,7 @@ class ChatClient:
                 if isinstance(piece, Text):
                     started = True
                     if piece.text:
+                        pieces_left -= 1
                         yield Token(text=piece.text)
                 elif isinstance(piece, Finish):
                     reason = piece.reason
@@ -401,7 +411,12 @@ class ChatClient:
     async def _body(self, response: httpx2.Response, deadline: float) -> str:
         try:
             async with asyncio.timeout(max(deadline - monotonic(), 0.001)):
-                return (await response.aread()).decode("utf-8", "replace")
+                read = bytearray()
+                async for part in response.aiter_bytes():
+                    read += part
+                    if len(read) > MOST_BYTES:
+                        raise ChatGarbled(self._not_chat(f"more than {MOST_BYTES:,} bytes"))
+                return read.decode("utf-8", "replace")
         except TimeoutError as error:
             raise ChatTimeout(self._silent("answer", self._settings.llm_first_token_seconds)) from error
         except httpx2.HTTPError as error:

@@ -89,6 +89,7 @@ class ChatController(Controller):
             limit=data.k,
             max_tokens=data.max_completion_tokens or data.max_tokens,
             temperature=data.temperature,
+            fresh=data.fresh,
         )
         stream = ChatStream(
             events=events,
@@ -148,4 +149,5 @@ def _whole(author: Author, answer: Answer) -> ChatCompletion:
         citations=[CitationView.of(citation) for citation in answer.citations],
         outcome=answer.outcome,
         trace_id=answer.trace_id,
+        cached_from=answer.cached_from,
     )

@@ -176,6 +176,7 @@ class ChatRequest(Struct, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=1, description="One answer per request.")] | None = None
     k: Annotated[int, Meta(ge=1, le=CONTEXT_PASSAGES, description="The most passages to answer from.")] | None = None
     filters: Filters = field(default_factory=Filters)
+    fresh: Annotated[bool, Meta(description="Do not answer from the cache, where there is one.")] = False
 
 
 Outcome = Annotated[
@@ -219,6 +220,7 @@ class ChatCompletion(Struct, kw_only=True):
     citations: list[CitationView]
     outcome: Outcome
     trace_id: UUID
+    cached_from: Annotated[UUID | None, Meta(description="The answer that this one repeats, from the cache.")] = None
 
 
 class Delta(Struct, kw_only=True, omit_defaults=True):
@@ -247,6 +249,7 @@ class ChatChunk(Struct, kw_only=True):
     citations: list[CitationView] | UnsetType = UNSET
     outcome: Outcome | UnsetType = UNSET
     trace_id: UUID | UnsetType = UNSET
+    cached_from: UUID | UnsetType | None = UNSET
     usage: UsageView | UnsetType | None = UNSET
 
 

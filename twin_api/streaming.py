@@ -151,6 +151,7 @@ class ChatStream(EventStream[Event]):
             citations=[CitationView.of(citation) for citation in answer.citations],
             outcome=answer.outcome,
             trace_id=answer.trace_id,
+            cached_from=answer.cached_from,
         )
         frames = [_frame(last)]
         if answer.outcome == "failed":

@@ -102,6 +102,7 @@ class TraceDetailView(Shown, kw_only=True):
     timings: Annotated[dict[str, float], Meta(description="Seconds from the beginning to the end of each step.")]
     usage: dict[str, int]
     cost: Annotated[float | None, Meta(description="By TWIN_LLM_PRICE_…; null when no engine counted.")]
+    cached_from: Annotated[UUID | None, Meta(description="The answer that this one repeats, from the cache.")]
     links: list[dict[str, Any]]
     passages: list[TracedPassageView]
     candidates: list[CandidateView]
@@ -174,6 +175,7 @@ class DayView(Shown, kw_only=True):
     answers: int
     drafts: int
     outcomes: dict[str, int]
+    cached: Annotated[int, Meta(description="Answers that were given again from the cache.")]
     prompt_tokens: int
     completion_tokens: int
     cost: float

@@ -16,9 +16,9 @@ from dagster._core.definitions.decorators.hook_decorator import event_list_hook
 from dagster._core.definitions.events import HookExecutionResult
 from pydantic import PrivateAttr
 
+from twin_core.runtime.mlflow_store import experiment_id, tracking_uri
 from twin_core.runtime.services import QUIET
 from twin_core.settings import settings as settings_of_this_process
-from twin_core.training.tracking import experiment_id, tracking_uri
 
 
 class MlflowParent(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -38,7 +38,7 @@ LEARN_KEY = "twin/learn"
 INTERVAL_SECONDS = 30
 RETRAIN_SECONDS = 600
 """Between two looks at whether to learn again: a look compares embeddings, and nothing hurries."""
-TIDY_SECONDS = 600
+TIDY_SECONDS = 120
 RETRY_AFTER = timedelta(minutes=10)
 """Pause before a due time is asked for again when its run ended before it collected; it doubles each time."""
 LONGEST_PAUSE = timedelta(hours=6)
@@ -210,13 +210,14 @@ def retrain(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
     job=tidy_traces,
     minimum_interval_seconds=TIDY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Lets traces lose their texts, or go, when they are older than the settings keep them.",
+    description="Lets traces lose their texts, or go, when they are older than the settings keep them, and has copies made "
+    "in MLflow where the settings ask for them.",
 )
 def old_traces(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
     """One run while there is anything to do, none while one is active."""
     reason = upkeep.due(twin.database, twin.settings(), twin.now())
     if reason is None:
-        return dg.SensorResult(skip_reason=dg.SkipReason("No trace is older than the settings keep it."))
+        return dg.SensorResult(skip_reason=dg.SkipReason("No trace is too old, and none waits for a copy."))
     active = context.instance.get_run_records(dg.RunsFilter(job_name=TIDY, statuses=_ACTIVE), limit=1)
     if active:
         return dg.SensorResult(skip_reason=dg.SkipReason(f"{reason}; a run is active."))

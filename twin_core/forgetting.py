@@ -22,8 +22,9 @@ from twin_core.errors import NotFound, TwinError
 from twin_core.records import Author
 from twin_core.runtime import journal
 from twin_core.runtime.folders import folders
+from twin_core.runtime.mlflow_store import delete_traces
 from twin_core.settings import Settings
-from twin_core.store import authors, filed, people, purging
+from twin_core.store import authors, filed, people, purging, trace_copies
 from twin_core.store.database import Database
 from twin_core.store.files import file_store
 from twin_core.store.tombstones import (
@@ -370,6 +371,36 @@ def _count_raw(place: Place, document_ids: Sequence[UUID]) -> int:
     return place.warehouse.count(document_ids)
 
 
+def _purge_mlflow_traces(place: Place, document_ids: Sequence[UUID]) -> int:
+    """Copies of answers, where the settings have them made. The rows say which there are, so they go first."""
+    with place.database.transaction() as conn:
+        copies = trace_copies.of_documents(conn, document_ids)
+    return _delete_copies(place, copies)
+
+
+def _count_mlflow_traces(place: Place, document_ids: Sequence[UUID]) -> int:
+    with place.database.transaction() as conn:
+        return len(trace_copies.of_documents(conn, document_ids))
+
+
+def _purge_authors_mlflow_traces(place: Place) -> int:
+    with place.database.transaction() as conn:
+        copies = trace_copies.of_author(conn, place.author_id)
+    return _delete_copies(place, copies)
+
+
+def _count_authors_mlflow_traces(place: Place) -> int:
+    with place.database.transaction() as conn:
+        return len(trace_copies.of_author(conn, place.author_id))
+
+
+def _delete_copies(place: Place, copies: Sequence[str]) -> int:
+    delete_traces(place.settings, copies)
+    with place.database.transaction() as conn:
+        trace_copies.gone(conn, copies)
+    return len(copies)
+
+
 def _purge_table(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
     with place.database.transaction() as conn:
         if name == "examples":
@@ -390,10 +421,12 @@ for _name in (CLONES, UPLOADS):
     register_store(_name, partial(_purge_kept_whole, _name), partial(_count_kept_whole, _name))
 register_store("files", _purge_files, _count_files)
 register_store("raw documents", _purge_raw, _count_raw)
+register_store("MLflow's copies of answers", _purge_mlflow_traces, _count_mlflow_traces)
 for _table in purging.TABLES:
     register_store(_table, partial(_purge_table, _table), partial(_count_table, _table))
 
 # The author's rows go last, the author's own at the very end: it is what a second attempt begins from.
+register_author_store("MLflow's copies of answers", _purge_authors_mlflow_traces, _count_authors_mlflow_traces)
 register_author_store("folders", _purge_author_folders, _count_author_folders)
 register_author_store("all other files", _purge_author_files, _count_author_files)
 register_author_store("login for SQL", _purge_login, _count_login)

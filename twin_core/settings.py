@@ -165,6 +165,13 @@ class Settings(BaseSettings):
     )
     context_passages: int = Field(6, description="Passages put into a prompt.")
 
+    answer_cache_hours: float = Field(
+        0.0,
+        ge=0,
+        description="Hours for which an answer is given again to the same question of the same conversation, while corpus, "
+        "model, prompt and settings are the same. 0: every question is answered anew.",
+    )
+
     # Traces: what is kept of every answer and draft
     llm_price_prompt: float = Field(0.0, ge=0, description="Price of a million prompt tokens, for the cost in traces.")
     llm_price_completion: float = Field(0.0, ge=0, description="Price of a million tokens that the model writes.")
@@ -175,6 +182,11 @@ class Settings(BaseSettings):
     )
     trace_texts: float = Field(
         1.0, ge=0, le=1, description="Share of traces that keep their texts. Ids, figures and outcome are always kept."
+    )
+    trace_mlflow: Literal["off", "figures", "texts"] = Field(
+        "off",
+        description="Copies of traces in MLflow, an experiment per author, made in the background: `figures` are ids, "
+        "steps, tokens, cost and verdicts; `texts` also question, answer and passages, as they are kept.",
     )
     trace_texts_days: int | None = Field(
         None, ge=1, description="Days after which the texts of a trace and of its feedback go. Unset: never."

@@ -44,7 +44,7 @@ class Api:
 
 @pytest.fixture
 def engine() -> Iterator[ChatServer]:
-    served = ChatServer()
+    served = ChatServer(models=("jane-v1",))
     served.start()
     yield served
     served.stop()

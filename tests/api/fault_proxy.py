@@ -109,8 +109,9 @@ class FaultProxy:
                 writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 await writer.drain()
                 await asyncio.sleep(0)
-        finally:
+        finally:  # only the other side ends this
             leaving.cancel()
+            self.left.set()
 
     async def _until_left(self, reader: asyncio.StreamReader) -> None:
         with suppress(ConnectionError):

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.api.conftest import Api
+from tests.models.chat_server import ChatServer
 from twin_api.limits import Limits
 from twin_core.store import keys
 
@@ -140,7 +141,7 @@ class TestWithTightLimits:
             assert [client.get("/v1/models").status_code for _ in range(4)][-1] == 429
 
 
-def test_health_tells_life_from_readiness_and_needs_no_language_model(api: Api) -> None:
+def test_health_tells_life_from_readiness_and_needs_no_language_model(api: Api, engine: ChatServer) -> None:
     assert httpx2.get(f"{api.url}/healthz", trust_env=False).json() == {"status": "ok"}
     with api.client() as client:
         client.post("/v1/search", json={"query": "x"})  # waits for the embedding model
@@ -149,6 +150,11 @@ def test_health_tells_life_from_readiness_and_needs_no_language_model(api: Api) 
     assert ready.json() == {
         "status": "ready", "database": "ok", "migrations": "ok", "embedder": "ok", "llm": "ok",
     }  # fmt: skip
+    for models, fault, said in ((("other",), None, "does not serve"), (("jane-v1",), "loading", "does not answer")):
+        engine.models, engine.fault = models, fault
+        ready = httpx2.get(f"{api.url}/readyz", trust_env=False)
+        assert (ready.status_code, ready.json()["llm"][: len(said)]) == (200, said)
+        assert "other" not in ready.text, "it is public, and names nothing"
 
 
 def test_the_schema_has_examples_and_no_page_that_loads_from_elsewhere(api: Api) -> None:

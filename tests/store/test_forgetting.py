@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,6 +23,7 @@ from twin_core.store import authors, keys, people, purging
 from twin_core.store.database import Database
 from twin_core.store.merging import merge_documents
 from twin_core.store.tombstones import all_tombstones
+from twin_core.store.traces import Trace, TracePassage, record_trace
 from twin_core.warehouse.postgres import PostgresWarehouse
 
 A, B = found("a.md", "One."), found("b.md", "Two.")
@@ -424,3 +426,24 @@ def test_tombstones_say_nothing_without_the_salt(desk: Desk) -> None:
     hashes = {row[0] for row in desk.rows("SELECT hash FROM warehouse.tombstones")}
     assert A.content_hash not in hashes
     assert all(len(str(digest)) == 64 for digest in hashes)
+
+
+def test_no_trace_is_recorded_that_rests_on_what_is_just_being_forgotten(desk: Desk) -> None:
+    document, request = desk.document_at("a.md"), uuid4()
+    passage = TracePassage(
+        label=1, chunk_id=uuid4(), document_id=document, revision_id=uuid4(), start=0, end=4, text="One.", score=1, cited=True
+    )  # fmt: skip
+    trace = Trace(
+        id=uuid4(), author_id=desk.author.id, question="?", answer="One.", outcome="answered", prompt_version="1",
+        model="m", passages=[passage],
+    )  # fmt: skip
+    with desk.database.transaction() as conn:
+        purging.request_forgetting(conn, request_id=request, author_id=desk.author.id, document_ids=[document])
+    with desk.database.as_author(desk.author.id) as conn:
+        assert record_trace(conn, trace), "it was only asked for"
+    with desk.database.transaction() as conn:
+        purging.note_extent(conn, request, [document], {"traces": 1})
+        purging.purge_rows(conn, "traces", [document])
+    with desk.database.as_author(desk.author.id) as conn:
+        assert not record_trace(conn, replace(trace, id=uuid4()))
+    assert desk.rows("SELECT count(*) FROM serving.traces") == [(0,)]

@@ -46,6 +46,7 @@ INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_ver
     SELECT id, id, 'q', 'a', 'answered', '1' FROM warehouse.authors;
 INSERT INTO serving.trace_passages (trace_id, author_id, label, chunk_id, document_id, revision_id, start_at, end_at, text, score)
     SELECT author_id, author_id, row_number() OVER (PARTITION BY author_id ORDER BY id), id, document_id, revision_id, 0, 1, text, 1 FROM features.chunks;
+INSERT INTO serving.cached_answers (author_id, key, trace_id) SELECT author_id, 'k', id FROM serving.traces;
 INSERT INTO serving.trace_candidates (trace_id, author_id, rank, chunk_id, document_id, score, legs)
     SELECT author_id, author_id, row_number() OVER (PARTITION BY author_id ORDER BY id), id, document_id, 1, '{"dense": 1}' FROM features.chunks;
 INSERT INTO training.examples (id, author_id, document_id, revision_id, kind, category, origin, input_hash, prompt, answer, language, words, start_at, end_at)

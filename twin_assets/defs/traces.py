@@ -1,4 +1,4 @@
-"""The job that tidies traces: what is older than the settings keep it loses its texts, or goes.
+"""The job that tidies traces: what is older than the settings keep it loses its texts, or goes; MLflow gets its copies.
 
 No asset: it publishes nothing. It is started by the `old_traces` sensor (`sensors.py`); what is done is decided in
 `twin_core.monitoring.upkeep`.
@@ -26,6 +26,8 @@ def tidy_old_traces(context: dg.OpExecutionContext, twin: Twin) -> None:
     with permanent_errors_are_final():
         done = upkeep.tidy(twin.database, twin.settings(), twin.now())
     context.log.info("%d traces lost their texts, %d are gone.", done.texts_dropped, done.deleted)
+    if done.copied.traces or done.copied.words:
+        context.log.info("%d traces and %d verdicts were copied to MLflow.", done.copied.traces, done.copied.words)
 
 
 @dg.job(

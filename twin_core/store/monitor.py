@@ -28,6 +28,8 @@ class Day:
     answers: int
     drafts: int
     outcomes: Mapping[str, int]
+    cached: int
+    """Answers that were given again from the cache."""
     prompt_tokens: int
     completion_tokens: int
     cost: float
@@ -49,14 +51,16 @@ def days(conn: Connection, author_id: UUID, *, since: datetime, until: datetime)
     counted = conn.execute(
         text("""
             WITH told AS (
-                SELECT (at AT TIME ZONE 'UTC')::date AS day, * FROM analytics.answers
-                WHERE author_id = :author AND at >= :since AND at < :until
+                SELECT (a.at AT TIME ZONE 'UTC')::date AS day, a.*, t.cached_from
+                FROM analytics.answers a JOIN serving.traces t ON t.id = a.trace_id
+                WHERE a.author_id = :author AND t.author_id = :author AND a.at >= :since AND a.at < :until
             ), ended AS (
                 SELECT day, jsonb_object_agg(outcome, n) AS outcomes
                 FROM (SELECT day, outcome, count(*) AS n FROM told GROUP BY day, outcome) o GROUP BY day
             )
             SELECT t.day, count(*) FILTER (WHERE kind = 'answer') AS answers,
                    count(*) FILTER (WHERE kind <> 'answer') AS drafts, e.outcomes,
+                   count(*) FILTER (WHERE cached_from IS NOT NULL) AS cached,
                    coalesce(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
                    coalesce(sum(completion_tokens), 0)::bigint AS completion_tokens, coalesce(sum(cost), 0.0) AS cost,
                    count(*) FILTER (WHERE edited IS NULL AND verdict = 'up') AS up,

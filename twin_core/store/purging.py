@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from twin_core.errors import NotFound
 from twin_core.store.tables import metadata
+from twin_core.store.traces import lock_recording
 from twin_core.text.fingerprint import SIMILAR, similarity
 
 _OF = "document_id = ANY(CAST(:ids AS uuid[]))"
@@ -26,6 +27,10 @@ _LOCATED = f"(source_id, native_id) IN (SELECT source_id, native_id FROM warehou
 TABLES: Mapping[str, tuple[str, str]] = {
     # What people read: table and condition. A trace goes whole, and what was said of it: it rests on the passages.
     "feedback": ("serving.feedback", f"trace_id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
+    "cached answers": (
+        "serving.cached_answers",
+        f"trace_id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})",
+    ),
     # Where it was found and not used there is no text of it, only that it was found.
     "trace candidates": ("serving.trace_candidates", _OF),
     "traces": ("serving.traces", f"id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
@@ -272,7 +277,12 @@ def open_requests(conn: Connection, author_id: UUID) -> list[ForgetRequest]:
 
 
 def note_extent(conn: Connection, request_id: UUID, document_ids: Sequence[UUID], before: Mapping[str, int]) -> None:
-    """Note what a request reaches and how much there was, once: a resumed saga finds less."""
+    """Note what a request reaches and how much there was, once: a resumed saga finds less.
+
+    From here on no trace is recorded that rests on these documents, and those that were being recorded are there.
+    """
+    author_id = conn.execute(text("SELECT author_id FROM warehouse.forget_requests WHERE id = :id"), {"id": request_id})
+    lock_recording(conn, author_id.scalar_one(), shared=False)
     receipt = {name: {"before": count} for name, count in before.items()}
     conn.execute(
         text("""

@@ -366,6 +366,7 @@ traces = _table(
     _column("cost", Double(), null=True),
     _column("texts", Text()),
     _column("mlflow_id", Text(), null=True),
+    _column("cached_from", Uuid(), null=True),
 )
 
 trace_passages = _table(
@@ -381,6 +382,14 @@ trace_passages = _table(
     _column("text", Text()),
     _column("score", Double()),
     _column("cited", Boolean()),
+)
+
+cached_answers = _table(
+    "serving.cached_answers",
+    _column("author_id", Uuid(), key=True),
+    _column("key", Text(), key=True),
+    _column("trace_id", Uuid()),
+    _column("at", _Time),
 )
 
 trace_candidates = _table(

@@ -134,6 +134,7 @@ class TraceDetail:
     timings: Mapping[str, float]
     usage: Mapping[str, int]
     cost: float | None
+    cached_from: UUID | None
     links: list[Mapping[str, Any]]
     passages: list[TracedPassage]
     candidates: list[TracedCandidate]

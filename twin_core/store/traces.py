@@ -106,6 +106,8 @@ class Trace:
     cost: float | None = None
     """By the settings' prices; None when nobody counted tokens."""
     texts: Texts = "whole"
+    cached_from: UUID | None = None
+    """The answer that this one repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +125,19 @@ class KeptDraft:
     """The labels that it names."""
     links: Sequence[TraceLink]
     texts: Texts
+    prompt_version: str
+    model: str | None
+    engine: str | None
+    deployment_id: UUID | None
 
 
 _INSERT = text("""
     INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_version, model, timings, usage, error,
                                 kind, parent_id, instruction, links, retrieval, queries, filters, engine, deployment_id,
-                                cost, texts)
+                                cost, texts, cached_from)
     VALUES (:id, :author_id, :question, :answer, :outcome, :prompt_version, :model, :timings, :usage, :error, :kind,
             (SELECT id FROM serving.traces WHERE id = :parent_id AND author_id = :author_id), :instruction, :links,
-            :retrieval, :queries, :filters, :engine, :deployment_id, :cost, :texts)
+            :retrieval, :queries, :filters, :engine, :deployment_id, :cost, :texts, :cached_from)
 """).bindparams(*(bindparam(name, type_=JSONB) for name in ("timings", "usage", "links", "filters")))
 
 _INSERT_PASSAGES = text("""
@@ -146,6 +152,10 @@ _INSERT_CANDIDATES = text("""
     SELECT :trace_id, :author_id, :rank, :chunk_id, d.id, :score, :legs
     FROM warehouse.documents d WHERE d.id = :document_id AND d.author_id = :author_id
 """).bindparams(bindparam("legs", type_=JSONB))
+
+
+_RECORDING = 7_101
+"""Sets these locks apart from any others that take two numbers."""
 
 
 def kept_filters(filters: SearchFilters) -> dict[str, object]:
@@ -176,12 +186,18 @@ def kept_candidates(found: Sequence[Passage]) -> list[TraceCandidate]:
 def record_trace(conn: Connection, trace: Trace) -> bool:
     """Store a trace with its passages. Under row-level security, the transaction's author must be the trace's.
 
-    False, and nothing stored, when a document was forgotten while its passage was being answered from: a trace that
+    False, and nothing stored, when a document is or was forgotten while its passage was being answered from: a trace that
     rests on it would bring its text back.
     """
     documents = {passage.document_id for passage in trace.passages}
+    lock_recording(conn, trace.author_id, shared=True)
     there = conn.execute(
-        text("SELECT count(*) FROM warehouse.documents WHERE author_id = :author_id AND id = ANY(:ids)"),
+        text("""
+            SELECT count(*) FROM warehouse.documents d WHERE d.author_id = :author_id AND d.id = ANY(:ids)
+               AND NOT EXISTS (SELECT FROM warehouse.forget_requests r
+                                WHERE r.author_id = :author_id AND r.state = 'requested' AND r.receipt IS NOT NULL
+                                  AND d.id = ANY(r.document_ids))
+        """),
         {"author_id": trace.author_id, "ids": list(documents)},
     ).scalar_one()
     if there < len(documents):
@@ -212,6 +228,7 @@ def record_trace(conn: Connection, trace: Trace) -> bool:
             "deployment_id": trace.deployment_id,
             "cost": trace.cost,
             "texts": trace.texts,
+            "cached_from": trace.cached_from,
         },
     )
     if trace.candidates:
@@ -236,6 +253,17 @@ def record_trace(conn: Connection, trace: Trace) -> bool:
     if rows:
         conn.execute(_INSERT_PASSAGES, rows)
     return True
+
+
+def lock_recording(conn: Connection, author_id: UUID, *, shared: bool) -> None:
+    """Until the end of the transaction: traces are recorded (shared), or forgetting says what it takes (not shared).
+
+    Forgetting purges traces first and documents last. Without this a trace could be recorded in between, by a transaction
+    that had found the document still there.
+    """
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    key = int.from_bytes(author_id.bytes[8:12], "big", signed=True)
+    conn.execute(text(f"SELECT {function}(:space, :key)"), {"space": _RECORDING, "key": key})
 
 
 def kept_draft(conn: Connection, author_id: UUID, trace_id: UUID) -> KeptDraft:
@@ -282,6 +310,10 @@ def kept_draft(conn: Connection, author_id: UUID, trace_id: UUID) -> KeptDraft:
         cited=frozenset(row.label for row in rows if row.cited),
         links=[TraceLink(**link) for link in trace.links],
         texts=trace.texts,
+        prompt_version=trace.prompt_version,
+        model=trace.model,
+        engine=trace.engine,
+        deployment_id=trace.deployment_id,
     )
 
 

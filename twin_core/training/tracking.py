@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twin_core.runtime.folders import folders
-from twin_core.runtime.urls import url_for
+from twin_core.runtime.mlflow_store import experiment_id, tracking_uri
 from twin_core.settings import Settings
 from twin_core.store.adapters import Adapter
 from twin_core.training.config import flat
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from twin_core.training.arguments import Trained
 
-OFF = "off"
 _DIGEST_LENGTH = 36
 """Most characters that MLflow takes for the digest of a dataset."""
 _REQUIREMENTS = ["torch", "transformers", "peft"]
@@ -45,33 +43,9 @@ class Run(Protocol):
         """Make the adapter a version of the author's registered model."""
 
 
-def tracking_uri(settings: Settings) -> str | None:
-    """Where runs are kept: the server that is named, else MLflow's own database; None when they are not."""
-    if settings.mlflow_url == OFF:
-        return None
-    return settings.mlflow_url or url_for(settings, database="mlflow", dialect="psycopg2")
-
-
 def registered_name(author_slug: str) -> str:
     """The name of an author's registered model."""
     return f"twin-{author_slug}"
-
-
-def experiment_id(settings: Settings, name: str) -> str:
-    """The experiment of this name, made when it is not there, with its files beside MLflow's own.
-
-    Raises mlflow's MlflowException when the store does not answer.
-    """
-    import mlflow
-
-    uri = tracking_uri(settings) or ""
-    mlflow.set_tracking_uri(uri)
-    found = mlflow.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    # A server knows where its files go; without one they would land in the folder that somebody happens to be in.
-    place = None if uri.startswith("http") else (folders(settings).mlflow / "artifacts" / name).as_uri()
-    return str(mlflow.create_experiment(name, artifact_location=place))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ answer rests on. When no language model answers, they are the answer, and it say
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ from twin_core.settings import Settings
 from twin_core.store import registry
 from twin_core.store.database import Database
 from twin_core.store.registry import Deployment
-from twin_core.store.traces import Trace, TraceOutcome, kept_candidates, kept_filters
+from twin_core.store.traces import KeptDraft, Trace, TraceOutcome, kept_candidates, kept_filters
+from twin_core.writing import answer_cache
 from twin_core.writing.citations import Citation, citations, kept
 from twin_core.writing.packing import answer_tokens, counter, fitting, recent
 from twin_core.writing.recording import counted, record
@@ -66,6 +68,8 @@ class Answer:
     """Seconds from the start: search, prompt, first_token, total."""
     error: str | None = None
     """What was wrong with the language model, in words for the person who runs it."""
+    cached_from: UUID | None = None
+    """The trace of the answer that this one repeats, where it comes from the cache."""
 
 
 Event = Retrieved | Piece | Answer
@@ -87,6 +91,9 @@ class _Draft:
     end: End | None = None
     timings: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    cache_key: str | None = None
+    again: KeptDraft | None = None
+    """The answer of the cache that is given again."""
 
     @property
     def written(self) -> str:
@@ -111,6 +118,7 @@ class _Draft:
             usage=self.end.usage if self.end else None,
             timings=self.timings,
             error=self.error,
+            cached_from=self.again.id if self.again else None,
         )
 
 
@@ -126,11 +134,12 @@ async def stream_answer(
     limit: int | None = None,
     max_tokens: int | None = None,
     temperature: float | None = None,
+    fresh: bool = False,
 ) -> AsyncGenerator[Event]:
     """Answer from the author's own passages, as it is written: Retrieved, Pieces, then the Answer that was recorded.
 
-    `history` is the conversation before the question; `limit` the most passages (default: the setting). Reads and
-    writes under row-level security as this author. Closing the generator cancels the generation and records what
+    `history` is the conversation before the question; `limit` the most passages (default: the setting); `fresh` is not
+    answered from the cache. Reads and writes under row-level security as this author. Closing the generator cancels the generation and records what
     there is as interrupted. Raises InvalidInput for an empty question or one that leaves no room for passages, and
     ServiceUnavailable when the database does not answer; a language model that does not answer is no exception.
     """
@@ -139,19 +148,29 @@ async def stream_answer(
         raise InvalidInput("There is no question. Write one.")
     draft = _Draft(author=author, question=question, filters=filters or SearchFilters())
     most = limit or settings.context_passages
-    draft.found = await asyncio.to_thread(
-        search,
-        database,
-        author.id,
-        question,
-        settings=settings,
+    asked = answer_cache.Conditions(
+        question=question,
+        history=tuple(history),
         filters=draft.filters,
-        limit=min(most * CANDIDATES, MAX_LIMIT),
-        as_author=True,
+        retrieval="fast",
+        passages=most,
+        tokens=answer_tokens(settings, max_tokens),
+        temperature=temperature,
     )
-    draft.mark("search")
     # Read for every answer: whoever goes back to an earlier adapter waits for nothing.
-    deployed = await asyncio.to_thread(_deployed, database, author)
+    deployed = await asyncio.to_thread(_known, database, draft, asked, settings, fresh=fresh)
+    if draft.again is None:
+        draft.found = await asyncio.to_thread(
+            search,
+            database,
+            author.id,
+            question,
+            settings=settings,
+            filters=draft.filters,
+            limit=min(most * CANDIDATES, MAX_LIMIT),
+            as_author=True,
+        )
+        draft.mark("search")
     async with AsyncExitStack() as stack:
         client = chat if chat is not None else await stack.enter_async_context(ChatClient(settings))
         made = _pieces(
@@ -173,7 +192,9 @@ async def stream_answer(
             if draft.prompt_version:
                 final = draft.finished()
                 # Shielded: the asker may be gone, and what was written for them is recorded all the same.
-                await asyncio.shield(asyncio.to_thread(record, database, _trace(draft, final), settings))
+                key = draft.cache_key if final.finish_reason == "stop" and final.outcome == "answered" else None
+                keep = functools.partial(record, database, _trace(draft, final), settings, cache_key=key)
+                await asyncio.shield(asyncio.to_thread(keep))
     assert final is not None
     yield final
 
@@ -215,6 +236,13 @@ async def _pieces(
     max_tokens: int | None,
     temperature: float | None,
 ) -> AsyncGenerator[Retrieved | Piece]:
+    if draft.again is not None:
+        draft.passages, draft.outcome = list(draft.again.passages), "answered"
+        draft.prompt_version = draft.again.prompt_version
+        draft.end = End(reason="stop", model=draft.again.model or "", usage=None)
+        yield Retrieved(tuple(citations(draft.passages)))
+        yield _wrote(draft, draft.again.text)
+        return
     if not draft.found:
         nothing = prompts.load(prompts.NOTHING_FOUND)
         draft.prompt_version, draft.outcome = nothing.version, "retrieval_only"
@@ -251,9 +279,18 @@ async def _pieces(
         yield _wrote(draft, only.fill("text", author=draft.author.name, passages=_listed(draft.passages)))
 
 
-def _deployed(database: Database, author: Author) -> Deployment | None:
+def _known(
+    database: Database, draft: _Draft, asked: answer_cache.Conditions, settings: Settings, *, fresh: bool
+) -> Deployment | None:
+    """What answers for the author; what the cache has of this question is put into the draft."""
+    author = draft.author
     with database.as_author(author.id) as conn:
-        return registry.serving(conn, author.id)
+        deployed = registry.serving(conn, author.id)
+        key = answer_cache.key_of(conn, author, asked, deployed=deployed, settings=settings)
+        if key is not None and not fresh:
+            draft.again = answer_cache.look_up(conn, author, key, settings)
+        draft.cache_key = key if draft.again is None else None
+    return deployed
 
 
 def _prompt(draft: _Draft, settings: Settings, *, history: Sequence[Message], most: int, length: int) -> list[Message]:
@@ -303,6 +340,7 @@ def _trace(draft: _Draft, final: Answer) -> Trace:
         passages=kept(final.citations),
         filters=kept_filters(draft.filters),
         candidates=kept_candidates(draft.found),
-        engine=draft.engine,
-        deployment_id=draft.deployment.id if draft.deployment else None,
+        engine=draft.again.engine if draft.again else draft.engine,
+        deployment_id=draft.again.deployment_id if draft.again else draft.deployment.id if draft.deployment else None,
+        cached_from=final.cached_from,
     )

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from twin_core.models.chat import Usage
 from twin_core.settings import Settings
+from twin_core.store.answer_cache import remember
 from twin_core.store.database import Database
 from twin_core.store.traces import Trace, record_trace
 from twin_core.text.redact import redact
@@ -18,14 +19,19 @@ from twin_core.text.redact import redact
 MILLION = 1_000_000
 
 
-def record(database: Database, trace: Trace, settings: Settings) -> bool:
+def record(database: Database, trace: Trace, settings: Settings, *, cache_key: str | None = None) -> bool:
     """Store the trace, under row-level security as its author, with its cost and with what may be kept of it.
 
-    False when what it rests on was forgotten meanwhile: then nothing of it is kept.
+    With `cache_key` it is given again to whoever asks the same. False when what it rests on was forgotten meanwhile: then
+    nothing of it is kept.
     """
-    kept = as_kept(replace(trace, cost=cost_of(trace.usage, settings)), settings)
+    cost = 0.0 if trace.cached_from else cost_of(trace.usage, settings)
+    kept = as_kept(replace(trace, cost=cost), settings)
     with database.as_author(trace.author_id) as conn:
-        return record_trace(conn, kept)
+        stored = record_trace(conn, kept)
+        if stored and cache_key is not None and kept.texts == "whole":
+            remember(conn, trace.author_id, cache_key, trace.id)
+        return stored
 
 
 def as_kept(trace: Trace, settings: Settings) -> Trace:

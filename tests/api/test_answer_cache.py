@@ -148,7 +148,7 @@ def test_a_forgotten_documents_answers_leave_the_cache(api: Api, engine: ChatSer
     receipt = forgetting.forget(api.database, PostgresWarehouse(api.database), api.jane, [document], settings=settings)
     assert receipt.stores["cached answers"] == forgetting.Counted(before=1, after=0)
     assert receipt.stores["traces"] == forgetting.Counted(before=2, after=0)
-    assert receipt.stores["trace candidates"].before >= 2
+    assert receipt.stores["trace candidates"].before >= 1
     after = ask(api)
     assert after["cached_from"] is None
     assert str(document) not in str(after)

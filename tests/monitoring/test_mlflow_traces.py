@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import pytest
 from sqlalchemy import text
 
+from tests.conftest import free_port
 from tests.retrieval.scenario import Given, fill
 from tests.store.test_feedback import TEXTS, answer, say
 from twin_core import forgetting
@@ -121,11 +122,12 @@ def test_figures_alone_carry_no_text(database: Database, ada: Author, settings: 
     assert copied.info.tags["twin.outcome"] == "answered"
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}", "postgresql+psycopg2://me@127.0.0.1:{}/mlflow"])
 def test_an_mlflow_that_is_away_says_so_and_nothing_is_lost(
-    database: Database, ada: Author, settings: Settings
+    database: Database, ada: Author, settings: Settings, address: str
 ) -> None:
     answer(database, ada)
-    away = settings.model_copy(update={"mlflow_url": "sqlite:////nowhere/at/all.db"})
+    away = settings.model_copy(update={"mlflow_url": address.format(free_port())})
     with pytest.raises(ServiceUnavailable, match="MLflow"):
         mlflow_traces.copy(database, away)
     assert mlflow_traces.copy(database, settings) == Copied(traces=1)

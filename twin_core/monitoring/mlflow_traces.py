@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from twin_core.errors import ServiceUnavailable
 from twin_core.records import Author
-from twin_core.runtime.mlflow_store import experiment_id, tracking_uri
+from twin_core.runtime.mlflow_store import experiment_id, require_mlflow, tracking_uri
 from twin_core.settings import Settings
 from twin_core.store import trace_copies as store
 from twin_core.store.authors import list_authors
@@ -56,6 +58,7 @@ def copy(database: Database, settings: Settings) -> Copied:
     """Copy what waits. Raises ServiceUnavailable when MLflow does not answer; what was copied until then is noted."""
     if not _wanted(settings):
         return Copied()
+    uri = require_mlflow(settings)
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -63,13 +66,13 @@ def copy(database: Database, settings: Settings) -> Copied:
         authors = list_authors(conn)
     traces = words = 0
     try:
-        mlflow.set_tracking_uri(tracking_uri(settings) or "")
+        mlflow.set_tracking_uri(uri)
         for author in authors:
             traces += _traces(database, author, settings)
             words += _words(database, author, settings)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise ServiceUnavailable(
-            f"MLflow does not take copies of answers ({error.error_code}). Nothing is lost: they are copied when it does."
+            "MLflow does not take copies of answers. Nothing is lost: they are copied when it does. Check TWIN_MLFLOW_URL."
         ) from error
     return Copied(traces=traces, words=words)
 

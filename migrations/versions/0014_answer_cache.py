@@ -7,7 +7,7 @@ old, when its author goes. What was answered from it says which answer it repeat
 from alembic import op
 
 revision = "0014"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -41,6 +41,8 @@ def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.
     if final.outcome == "failed":
         output.warn(f"The answer is not complete. {final.error}")
         output.finish(output.PARTLY)
+    if final.cached_from is not None:
+        output.say(f"Answered before, under the same conditions (trace {final.cached_from}).")
     if final.error is not None:
         output.warn(f"Retrieval only: {final.error}")
 

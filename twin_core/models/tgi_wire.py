@@ -36,7 +36,7 @@ def generate_body(
         parameters["seed"] = seed
     if schema is not None:
         parameters["grammar"] = {"type": "json", "value": schema}
-    return {"inputs": prompt, "parameters": parameters, "stream": True}
+    return {"inputs": prompt, "parameters": parameters}
 
 
 def parse_templated(text: str) -> str:

@@ -139,9 +139,10 @@ async def stream_answer(
     """Answer from the author's own passages, as it is written: Retrieved, Pieces, then the Answer that was recorded.
 
     `history` is the conversation before the question; `limit` the most passages (default: the setting); `fresh` is not
-    answered from the cache. Reads and writes under row-level security as this author. Closing the generator cancels the generation and records what
-    there is as interrupted. Raises InvalidInput for an empty question or one that leaves no room for passages, and
-    ServiceUnavailable when the database does not answer; a language model that does not answer is no exception.
+    answered from the cache. Reads and writes under row-level security as this author. Closing the generator cancels the
+    generation and records what there is as interrupted. Raises InvalidInput for an empty question or one that leaves no
+    room for passages, and ServiceUnavailable when the database does not answer; a language model that does not answer is no
+    exception.
     """
     question = question.strip()
     if not question:

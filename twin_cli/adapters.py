@@ -15,6 +15,7 @@ import typer
 from twin_cli import output
 from twin_core.champion.judging import as_record, judge, require
 from twin_core.errors import InvalidInput
+from twin_core.evaluation.launch import ANSWERS, run_evaluation
 from twin_core.records import Author
 from twin_core.runtime.stores import Stores, stores
 from twin_core.settings import settings
@@ -29,7 +30,7 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Why; needed where 
 WhyNot = Annotated[str, typer.Option("--reason", help="Why not: whoever trains the next one reads it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: the login of this machine.")]
 Evaluated = Annotated[str, typer.Option("--adapter", metavar="ADAPTER", help="The adapter's version, such as v3.")]
-Most = Annotated[int, typer.Option("--prompts", min=1, help="Most prompts to answer; fewer are quicker and say less.")]
+Most = Annotated[int, typer.Option("--prompts", min=1, help="Answers to measure; fewer are quicker and say less.")]
 
 
 def models(author: AuthorSlug, *, as_json: output.AsJson = False) -> None:
@@ -59,10 +60,10 @@ def models(author: AuthorSlug, *, as_json: output.AsJson = False) -> None:
     )
 
 
-def evaluate(author: AuthorSlug, adapter: Evaluated, *, prompts: Most = 60, as_json: output.AsJson = False) -> None:
+def evaluate(
+    author: AuthorSlug, adapter: Evaluated, *, prompts: Most = ANSWERS, as_json: output.AsJson = False
+) -> None:
     """Measure an adapter on held-out documents beside the champion and the base, and say what the rule makes of it."""
-    from twin_core.evaluation.launch import run_evaluation
-
     with stores(settings()) as opened:
         who, chosen = _chosen(opened, author, adapter)
         output.say(f"Evaluating v{chosen.version} of {who.name}: this takes minutes on a processor.")

@@ -45,7 +45,7 @@ def test_the_authors_text_is_the_answer_and_its_own_document_is_never_quoted(wri
         assert one.document_id not in one.context_document_ids
         assert one.answer not in one.prompt[-1][1]
         assert [role for role, _ in one.prompt] == ["system", "user"]
-        assert one.prompt[-1][1].endswith(f"Task: Write an article titled “{_title(writer, one.document_id)}”.")
+        assert f"Task: Write an article titled “{_title(writer, one.document_id)}”.\n" in one.prompt[-1][1]
     assert sum(bool(one.context_document_ids) for one in made) > 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -42,6 +43,23 @@ def test_it_is_thirty_where_a_fifth_would_be_fewer() -> None:
 
 def test_of_a_small_collection_every_second_block_of_time_is_held_out() -> None:
     assert held(split(documents(24))) == [4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23]
+
+
+def test_what_is_too_short_to_be_measured_does_not_count_among_the_thirty() -> None:
+    given_ones = [replace(one, measurable=one.document_id.int % 10 != 9) for one in documents(100)]
+    sides = held(split(given_ones))
+    assert sides == list(range(66, 100))
+    assert sum(number % 10 != 9 for number in sides) == 30
+
+
+def test_code_that_shares_a_date_is_on_both_sides_and_prose_is_split_as_if_it_were_not_there() -> None:
+    repository = [
+        Dated(document_id=UUID(int=1000 + number), cluster_id=UUID(int=1000 + number), at=BEGUN, code=True)
+        for number in range(12)
+    ]
+    sides = held(split([*documents(100), *repository]))
+    assert [number for number in sides if number < 1000] == list(range(70, 100))
+    assert len([number for number in sides if number >= 1000]) == 6
 
 
 def test_a_copy_goes_where_its_original_goes() -> None:

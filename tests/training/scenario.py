@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -72,9 +72,18 @@ def quick(**changes: object) -> TrainingConfig:
 
 
 def publish(
-    database: Database, slug: str, pairs: Sequence[tuple[str, str]], *, rejected: Sequence[str] = (), held_out: int = 4
+    database: Database,
+    slug: str,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    rejected: Sequence[str] = (),
+    held_out: int = 4,
+    asked: Callable[[str], str] = "Write a passage for {}.".format,
 ) -> tuple[Author, str]:
-    """The author with one document per name, and a dataset version of these passages; the last documents are held out."""
+    """The author with one document per name, and a dataset version of these passages; the last documents are held out.
+
+    An author that is there already has documents of these names. `asked` gives the prompt for a document.
+    """
     names = list(dict.fromkeys(document for document, _ in pairs))
     with database.transaction() as conn:
         known = conn.execute(text("SELECT FROM warehouse.authors WHERE slug = :slug"), {"slug": slug}).first()
@@ -100,7 +109,7 @@ def publish(
             kind=kind,
             category=Category.ARTICLE,
             origin="model" if rejected else "rule",
-            prompt=(("system", "You write as the author does."), ("user", f"Write a passage for {name}.")),
+            prompt=(("system", "You write as the author does."), ("user", asked(name))),
             answer=passage,
             rejected=against,
             language="en",

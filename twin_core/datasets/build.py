@@ -18,7 +18,7 @@ from uuid import UUID
 
 from twin_core import identity, prompts
 from twin_core.datasets import filters, instructions, passages
-from twin_core.datasets.contexts import Wanted, contexts, prompt
+from twin_core.datasets.contexts import NOTHING, Wanted, contexts, prompt, versions
 from twin_core.datasets.filters import grams
 from twin_core.datasets.instructions import Asked, Draft
 from twin_core.datasets.measures import Validate
@@ -37,6 +37,9 @@ from twin_core.text import redact
 
 BUILD_VERSION = "1"
 """Raise it when the same passages give another set for a reason that no other version says."""
+
+FEWEST_MEASURED = 40
+"""Words of a held-out document that evaluation can measure: below, every author looks like every other."""
 
 Progress = Callable[[str, int, int], None]
 """Told (step, done, total)."""
@@ -130,7 +133,16 @@ def _candidate(
     if not documents:
         raise NothingToPublish("There is nothing to publish: no document is cleaned yet. Run `twin sync` first.")
     sides = split(
-        [Dated(document_id=one.document.document_id, cluster_id=one.cluster_id, at=one.first_at) for one in documents]
+        [
+            Dated(
+                document_id=one.document.document_id,
+                cluster_id=one.cluster_id,
+                at=one.first_at,
+                code=one.document.category == Category.CODE,
+                measurable=one.document.words >= FEWEST_MEASURED,
+            )
+            for one in documents
+        ]
     )
     texts = [one.document for one in documents]
     spoken, repeated = filters.languages(texts, author.language), filters.repeated_lines(texts)
@@ -303,6 +315,7 @@ def _finished(
 
     wanted = [
         Wanted(
+            category=row.section.document.category,
             instruction=row.draft.instruction,
             answer=row.draft.answer,
             before=row.section.document.written_at,
@@ -314,11 +327,11 @@ def _finished(
     quoted = (
         contexts(database, author, wanted, settings=settings, held=held, redacted=redacted, progress=told)
         if with_context
-        else ([] for _ in new)
+        else (NOTHING for _ in new)
     )
     for row, found in zip(new, quoted, strict=True):
         document = row.section.document
-        asked = prompt(author, document.language, document.category, row.draft.instruction, found)
+        asked = prompt(author, row.section, row.draft.instruction, row.draft.answer, found, redacted=redacted)
         made[row.input_hash] = Example(
             id=identity.example_id(
                 document.document_id, ExampleKind.INSTRUCT, *(content for _, content in asked), row.draft.answer
@@ -335,7 +348,7 @@ def _finished(
             words=count_words(row.draft.answer),
             start=row.section.start,
             end=row.section.end,
-            context_document_ids=tuple(sorted({passage.document_id for passage in found})),
+            context_document_ids=tuple(sorted({passage.document_id for passage in found.passages})),
             input_hash=row.input_hash,
         )
     return [replace(row, made=made[row.input_hash]) for row in rows], reused
@@ -380,7 +393,7 @@ def _recorded(settings: Settings, *, with_context: bool) -> dict[str, Any]:
         "filters": filters.FILTERS_VERSION,
         "redaction": redact.VERSION,
         "rules": instructions.RULES_VERSION,
-        "templates": [prompts.load(name).version for name in (prompts.WRITE, prompts.INSTRUCTION)],
+        "templates": [*versions(), prompts.load(prompts.INSTRUCTION).version],
         "context_passages": settings.dataset_context_passages if with_context else 0,
         "keep": sorted(settings.dataset_keep),
     }

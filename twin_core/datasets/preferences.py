@@ -18,6 +18,7 @@ from uuid import UUID
 
 from twin_core import identity, prompts
 from twin_core.datasets import filters
+from twin_core.datasets.contexts import KINDS, asked
 from twin_core.datasets.measures import Validate, all_of
 from twin_core.datasets.passages import count_words
 from twin_core.datasets.versions import Built, Candidate, publish
@@ -34,6 +35,7 @@ from twin_core.store.feedback import Preferred, preferred
 from twin_core.store.files import file_store
 from twin_core.text import redact
 from twin_core.text.fingerprint import SIMILAR, words
+from twin_core.writing.kinds import FORMS, Kind
 
 PREFERENCES_VERSION = "1"
 """Raise it when the same answers give other pairs."""
@@ -304,7 +306,7 @@ async def _write_one(writer: Writer, example: Example) -> store.KeptAnswer:
         key=_key(example, writer.name),
         purpose=PURPOSE,
         model=writer.name,
-        prompt_version=prompts.load(prompts.WRITE).version,
+        prompt_version=prompts.load(FORMS[KINDS[example.category]].template).version,
         answer=answer,
         reason=reason,
         context_document_ids=example.context_document_ids,
@@ -332,20 +334,24 @@ def _pair(example: Example, origin: str, rejected: str) -> Example:
 
 
 def _from_feedback(author: Author, one: Preferred, language: str, keep: Sequence[str]) -> Example:
-    """A pair that a person decided, under the prompt that was answered; a draft's, under the one that drafts are trained on."""
+    """A pair that a person decided, under the prompt that was answered."""
 
     def clean(text: str) -> str:
         return redact.redact(text, keep=keep).text
 
-    template = prompts.load(prompts.WRITE if one.draft else prompts.ANSWER)
     quoted = "\n\n".join(
         f"[{label}]\n<passage-{label}>\n{harmless(clean(text)).strip()}\n</passage-{label}>"
         for label, text in enumerate(one.passages, start=1)
     )
-    system = template.fill("system", author=harmless(author.name), language=language_name(author.language))
-    asked = harmless(clean(one.question))
-    user = template.fill("user", passages=quoted, **{"task" if one.draft else "question": asked})
-    chosen = clean(one.chosen)
+    question, chosen = clean(one.question), clean(one.chosen)
+    if one.kind != "answer":
+        parts = {"related": quoted, "manner": "(none)", "linked": "(none)"}
+        spoken = "en" if one.kind == Kind.CODE else author.language
+        prompt = asked(author, spoken, Kind(one.kind), question, words=count_words(chosen), quotations=parts)
+    else:
+        template = prompts.load(prompts.ANSWER)
+        system = template.fill("system", author=harmless(author.name), language=language_name(author.language))
+        prompt = (("system", system), ("user", template.fill("user", passages=quoted, question=harmless(question))))
     base = Example(
         id="",
         author_id=author.id,
@@ -354,7 +360,7 @@ def _from_feedback(author: Author, one: Preferred, language: str, keep: Sequence
         kind=ExampleKind.PREFERENCE,
         category=one.category,
         origin=one.origin,
-        prompt=(("system", system), ("user", user)),
+        prompt=prompt,
         answer=chosen,
         language=language,
         words=count_words(chosen),

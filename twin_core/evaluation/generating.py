@@ -1,12 +1,13 @@
-"""Answers and fit of one model with one adapter, over the prompts that the product serves.
+"""Answers and fit of several systems, over the prompts that the product serves.
 
-The same seed per prompt for every system, so that a difference between two is not one of luck alone. Needs a process that may
-hold a model (`process.py`).
+Every system is asked the same prompts in the same batches with the same seeds, so that a difference between two is not one of luck
+alone. A base is loaded once, however many adapters stand on it. Needs a process that may hold a model (`process.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +17,96 @@ from twin_core.models import bases
 TEMPERATURE = 0.7
 SHORTEST, LONGEST = 48, 320
 """Tokens of an answer: about as many as the author's text has, within these."""
+BATCH = 32
+"""Answers written at once: what a model of eight billion parameters has room for beside its weights on a GPU of 40 GB."""
 
 Messages = Sequence[tuple[str, str]]
 
 
-def answers_and_fits(
-    base: str, adapter: Path | None, prompts: Sequence[Messages], references: Sequence[str]
-) -> tuple[list[str], list[Fit]]:
-    """One answer and one Fit of the reference per prompt, in order. `prompts` are turns of (role, content)."""
-    tokenizer = bases.load_tokenizer(base)
-    model: Any = bases.load_model(base)
-    if adapter is not None:
-        model = bases.attach(model, adapter)
-    model.eval()
-    said = [
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """Something that answers: a base, with or without an adapter."""
+
+    base: str
+    adapter: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one system made of the prompts: all of them once, in their order, then again as often as was asked for."""
+
+    answers: list[str]
+    fits: list[Fit]
+    """Of the references."""
+
+
+def ask(
+    systems: Mapping[str, System], prompts: Sequence[Messages], references: Sequence[str], *, times: int = 1
+) -> dict[str, Said]:
+    """Answers, and Fits of the references, of every system: one per prompt, `times` over. `prompts` are turns of (role, content)."""
+    found: dict[str, Said] = {}
+    for base in dict.fromkeys(one.base for one in systems.values()):
+        tokenizer, model = bases.load_tokenizer(base), _placed(bases.load_model(base))
+        for name, system in systems.items():
+            if system.base != base:
+                continue
+            answering = model if system.adapter is None else _placed(bases.attach(model, system.adapter))
+            found[name] = _said(answering.eval(), tokenizer, prompts, references, times)
+            if hasattr(answering, "unload"):  # the adapter's layers come off, the base is as it was
+                model = answering.unload()
+    return {name: found[name] for name in systems}
+
+
+def _placed(model: Any) -> Any:
+    import torch
+
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _said(model: Any, tokenizer: Any, prompts: Sequence[Messages], references: Sequence[str], times: int) -> Said:
+    asked = [
         tokenizer.apply_chat_template(
             [{"role": role, "content": content} for role, content in turns], tokenize=False, add_generation_prompt=True
         )
         for turns in prompts
     ]
-    answers = [
-        _answer(model, tokenizer, prompt, reference, seed)
-        for seed, (prompt, reference) in enumerate(zip(said, references, strict=True))
+    answers = _answers(model, tokenizer, asked * times, [*references] * times)
+    return Said(answers, fit(model, tokenizer, references, prompts=asked) * times)
+
+
+def _answers(model: Any, tokenizer: Any, asked: Sequence[str], references: Sequence[str]) -> list[str]:
+    """One answer per prompt. Prompts that want answers of one length are asked together."""
+    rooms = [
+        min(max(len(ids), SHORTEST), LONGEST)
+        for ids in tokenizer(list(references), add_special_tokens=False)["input_ids"]
     ]
-    return answers, fit(model, tokenizer, references, prompts=said)
+    window = getattr(model.config, "max_position_embeddings", None) or DEFAULT_WINDOW
+    prompts = tokenizer(list(asked), add_special_tokens=False)["input_ids"]
+    order = sorted(range(len(asked)), key=lambda at: (rooms[at], len(prompts[at])))
+    answers = [""] * len(asked)
+    for seed, start in enumerate(range(0, len(order), BATCH)):
+        lot = order[start : start + BATCH]
+        longest = max(rooms[at] for at in lot)
+        written = _written(model, tokenizer, [prompts[at][-(window - longest) :] for at in lot], longest, seed)
+        for at, tokens in zip(lot, written, strict=True):
+            answers[at] = str(tokenizer.decode(tokens[: rooms[at]], skip_special_tokens=True)).strip()
+    return answers
 
 
-def _answer(model: Any, tokenizer: Any, prompt: str, reference: str, seed: int) -> str:
+def _written(model: Any, tokenizer: Any, prompts: list[list[int]], most: int, seed: int) -> Any:
+    """At most so many tokens after each prompt."""
     import torch
 
-    count = len(tokenizer(reference, add_special_tokens=False)["input_ids"])
-    room = min(max(count, SHORTEST), LONGEST)
-    window = getattr(model.config, "max_position_embeddings", None) or DEFAULT_WINDOW
-    tokens = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"][:, -(window - room) :]
-    tokens = tokens.to(model.device)
+    given = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
     torch.manual_seed(seed)
     with torch.inference_mode():
         made = model.generate(
-            input_ids=tokens,
-            attention_mask=torch.ones_like(tokens),
-            max_new_tokens=room,
+            input_ids=given["input_ids"],
+            attention_mask=given["attention_mask"],
+            max_new_tokens=most,
             do_sample=True,
             temperature=TEMPERATURE,
             top_p=0.95,
             pad_token_id=tokenizer.pad_token_id,
         )
-    return str(tokenizer.decode(made[0, tokens.shape[1] :], skip_special_tokens=True)).strip()
+    return made[:, given["input_ids"].shape[1] :]

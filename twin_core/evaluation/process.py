@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from uuid import UUID
 from twin_core.champion.judging import judge
 from twin_core.datasets.ethics import hostility
 from twin_core.errors import InvalidInput, TwinError
-from twin_core.evaluation.generating import answers_and_fits
+from twin_core.evaluation.content import Remembering
+from twin_core.evaluation.generating import System, ask
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.report import METRICS, html
 from twin_core.evaluation.safety import Copied, TrainingText
@@ -54,14 +55,6 @@ RIVAL_WORDS = 120
 """Of a passage that the rival learns, where there is no other author."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
-    """Something that answers: a base, with or without an adapter."""
-
-    base: str
-    adapter: Path | None
-
-
 def main(arguments: Sequence[str]) -> int:
     """Evaluate and print the evaluation's id."""
     job = json.loads(arguments[0])
@@ -79,7 +72,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Settings, prompts: int) -> Evaluation:
-    """Measure one adapter. Raises InvalidInput when the dataset's test split has nothing to measure on."""
+    """Measure one adapter on this many answers; where there are fewer prompts, each is asked several times.
+
+    Raises InvalidInput when the dataset's test split has nothing to measure on.
+    """
     files, models = file_store(here), models_folder(here).absolute()
     with database.transaction() as conn:
         author = author_by_id(conn, author_id)
@@ -98,7 +94,8 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         rival = registry.rival_of(conn, author_id, adapter.base_hash)
         other = adapters.adapter_by_id(conn, *rival) if rival is not None else None
     rows = _chosen(test, seen, prompts)
-    cases = [_case(row) for row in rows]
+    times = -(-prompts // len(rows))
+    cases = [_case(row) for row in rows] * times
     base = bases.find_base(here, adapter.base_model)
     notes = []
     if other is not None:
@@ -125,16 +122,13 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         name: System(base=base, adapter=adapter_folder(files, adapter, models)),
     }
     turns = [[(turn["role"], turn["content"]) for turn in row["prompt"]] for row in rows]
-    done = {
-        system: answers_and_fits(one.base, one.adapter, turns, [case.reference for case in cases])
-        for system, one in systems.items()
-    }
+    said = ask(systems, turns, [row["completion"] for row in rows], times=times)
     card = scorecard(
         cases,
-        {system: answers for system, (answers, _) in done.items()},
+        {system: one.answers for system, one in said.items()},
         _ruler(train, author, here),
         challenger=name,
-        fits={system: fits for system, (_, fits) in done.items()},
+        fits={system: one.fits for system, one in said.items()},
     )
     return _stored(database, author, adapter, card, version_id=taught.version_id, champion=champion, files=files,
                    documents=documents, notes=notes)  # fmt: skip
@@ -170,7 +164,7 @@ def _ruler(train: pl.DataFrame, author: Author, here: Settings) -> Ruler:
     return Ruler(
         profile=profile_of([prose("\n\n".join(texts)) for texts in by_document.values()]),
         training=TrainingText([text for texts in by_document.values() for text in texts]),
-        encoder=embedder(here),
+        encoder=Remembering(embedder(here)),
         public=tuple(here.dataset_keep),
         hostility=lambda text: float(hostility(text, author.language)),
     )

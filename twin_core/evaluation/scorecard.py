@@ -95,7 +95,9 @@ class Scorecard:
 
     @property
     def documents(self) -> int:
-        return len({case.document for case in self.cases})
+        """Those on which style can be measured: an interval knows of no others. Of code, there is no style here."""
+        measured = np.isfinite(self.systems[self.challenger].metrics["style"])
+        return len({case.document for case, counts in zip(self.cases, measured, strict=True) if counts})
 
     def normalised(self, system: str, axis: str, *, floor: str = "base") -> float:
         """For display only: 0 is the floor, 1 the ceiling. Not a number when floor and ceiling are one.

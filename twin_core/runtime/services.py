@@ -34,6 +34,8 @@ QUIET = {
     # No library reports home (DESIGN, rule 9). MLflow wants the word "true", others take any value.
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GX_ANALYTICS_ENABLED": "False",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -40,8 +40,8 @@ class Preferred:
     feedback_id: UUID
     trace_id: UUID
     origin: Literal["edit", "rejection"]
-    draft: bool
-    """Whether a text was to be written rather than a question to be answered."""
+    kind: str
+    """`answer`, or the kind of draft that it was."""
     question: str
     """The question, or the brief."""
     chosen: str
@@ -139,7 +139,7 @@ def preferred(conn: Connection, author_id: UUID) -> list[Preferred]:
                 FROM ranked GROUP BY trace_id
             )
             SELECT f.id AS feedback_id, f.trace_id, f.edited, f.at, t.question, t.answer, t.prompt_version,
-                   t.kind <> 'answer' AS draft,
+                   t.kind,
                    p.document_id, p.revision_id, p.text, p.start_at, p.end_at, d.category, c.passages, c.documents
             FROM latest f
             JOIN serving.traces t ON t.id = f.trace_id
@@ -157,7 +157,7 @@ def preferred(conn: Connection, author_id: UUID) -> list[Preferred]:
             feedback_id=row.feedback_id,
             trace_id=row.trace_id,
             origin="rejection" if row.edited is None else "edit",
-            draft=row.draft,
+            kind=row.kind,
             question=row.question,
             chosen=row.text if row.edited is None else row.edited,
             rejected=row.answer,

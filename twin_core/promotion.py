@@ -17,11 +17,16 @@ FEWEST_DOCUMENTS = 30
 """Held-out documents. With fewer, an interval drawn from them is too narrow: the bootstrap does not know what it did not see."""
 FRESHER_SHARE = 0.10
 """More recent training examples than the champion had, as a share of its own: less is not worth a new adapter."""
+AUTHOR = "author"
+"""The name under which an evaluation keeps the author's own text, as if it were an answer: the ceiling."""
 PRIMARY = "style"
 """The axis that a twin exists for. The other axes guard."""
 STYLE_MARGIN = -0.25
 """Standard deviations of the author's own texts. A fresher adapter may lose so much style: a quarter of the difference
 between two texts of the author is below what a reader notices."""
+OWN_HAND = -1.0
+"""Style of the author's held-out texts, by a ruler made from what the challenger learnt: the mean of their own is 0, uncertain by half a
+standard deviation with the fewest words that a ruler is made from. Training text of somebody else puts it at -4 and below, half of it at -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Evidence:
     """Held-out documents that were scored."""
     against: Mapping[str, Mapping[str, Difference]]
     """By rival (`champion`, `base`, `other author`) and axis."""
+    author_style: float | None = None
+    """Mean style of the author's held-out texts by the challenger's training text: whether one person wrote both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +106,12 @@ class Decision:
 def decide(challenger: Candidate, champion: Candidate | None, evidence: Evidence) -> Decision:
     """Judge a challenger against the champion, or as the first champion when there is none.
 
-    Refused whatever the figures: trained on something forgotten, older than the champion, evaluated on another split,
-    or a guardrail that fell. The first champion must beat the base model and an adapter of another author, because any training improves
+    Refused whatever the figures: trained on something forgotten or on somebody else's text, older than the champion, evaluated on
+    another split, or a guardrail that fell. The first champion must beat the base model and an adapter of another author, because any training improves
     a weak base and only the right training beats that one.
     """
     rivals = ("champion",) if champion else ("base", "other author")
-    refusals = [*_disqualified(challenger, champion), *_missing(evidence, rivals)]
+    refusals = [*_disqualified(challenger, champion), *_by_another_hand(evidence), *_missing(evidence, rivals)]
     if refusals:
         return Decision(verdict=Verdict.REFUSED, reasons=tuple(refusals), figures=evidence.against)
     if evidence.documents < FEWEST_DOCUMENTS:
@@ -144,6 +151,17 @@ def _disqualified(challenger: Candidate, champion: Candidate | None) -> list[str
             "documents cannot be compared. Evaluate both on one split."
         )
     return reasons
+
+
+def _by_another_hand(evidence: Evidence) -> list[str]:
+    """Style is measured by the training text: where that is another's, whoever writes like them would win."""
+    found = evidence.author_style
+    if found is None or found >= OWN_HAND:
+        return []
+    said = f"by its training text the author's own held-out texts score {found:+.2f} in style, and {OWN_HAND:+.1f} is the least"
+    return [
+        f"What it was trained on and the held-out documents are not by one hand: {said}. Look for somebody else's writing in the sources."
+    ]
 
 
 def _missing(evidence: Evidence, rivals: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from twin_core.errors import Refused
-from twin_core.promotion import Candidate, Decision, Evidence, Verdict, decide
+from twin_core.promotion import AUTHOR, Candidate, Decision, Evidence, Verdict, decide
 from twin_core.store import adapters, registry
 from twin_core.store.adapters import Adapter
 
@@ -52,7 +52,12 @@ def judge(conn: Connection, author_id: UUID, adapter: Adapter) -> Decision:
             split_id=registry.split_measured_on(conn, author_id, champion.id) or "never measured",
             train_examples=known.examples,
         )
-    return _tainted(adapter, decide(challenger, before, Evidence(documents=evaluation.documents, against=against)))
+    evidence = Evidence(
+        documents=evaluation.documents,
+        against=against,
+        author_style=evaluation.figures.get(AUTHOR, {}).get("style"),
+    )
+    return _tainted(adapter, decide(challenger, before, evidence))
 
 
 def _tainted(adapter: Adapter, decision: Decision) -> Decision:

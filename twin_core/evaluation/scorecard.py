@@ -23,6 +23,7 @@ from twin_core.evaluation.habits import Habits, habits
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.safety import Copied, TrainingText, personal_data
 from twin_core.evaluation.style import FURTHEST, SHORTEST, StyleProfile, scores
+from twin_core.promotion import AUTHOR
 from twin_core.records import Difference
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 GATED = ("style", "fit", "content", "grounding", "safety")
 """The axes that promotion reads. On all of them higher is better."""
-AUTHOR = "author"
-"""The author's own text as if it were an answer: the ceiling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,4 +172,4 @@ def test_an_edited_draft_teaches_only_when_no_page_of_others_was_in_it(database:
         (pair,) = preferred(conn, ada.id)
         give_feedback(conn, ada.id, traces[0].id, verdict="down")
         assert preferred(conn, ada.id) == []  # no passage is the text that the brief asked for
-    assert (pair.trace_id, pair.draft, pair.chosen) == (traces[0].id, True, "As it should read.")
+    assert (pair.trace_id, pair.kind, pair.chosen) == (traces[0].id, "post", "As it should read.")

@@ -15,8 +15,9 @@ from twin_core.evaluation.fit import DEFAULT_WINDOW, Fit, fit
 from twin_core.models import bases
 
 TEMPERATURE = 0.7
-SHORTEST, LONGEST = 48, 320
-"""Tokens of an answer: about as many as the author's text has, within these."""
+SHORTEST, LONGEST = 48, 200
+"""Tokens of an answer: about as many as the author's text has, within these. Many short answers tell two models apart better than a
+few long ones, and cost the same."""
 BATCH = 32
 """Answers written at once: what a model of eight billion parameters has room for beside its weights on a GPU of 40 GB."""
 

@@ -20,9 +20,9 @@ from twin_core.store.adapters import Adapter
 from twin_core.store.database import Database
 from twin_core.store.registry import Evaluation
 
-ANSWERS = 120
+ANSWERS = 96
 """By each system. Two samples of one model differ in style by as much as two texts of an author, so the mean of 60 is uncertain by a
-third of a standard deviation; of 120 by a quarter."""
+third of a standard deviation; of 96 by a quarter."""
 
 
 def run_evaluation(

@@ -10,7 +10,8 @@ import pytest
 
 from tests.evaluation.scenario import CASES, answers, card, ruler
 from twin_core.errors import InvalidInput
-from twin_core.evaluation.scorecard import AUTHOR, GATED, scorecard
+from twin_core.evaluation.scorecard import GATED, scorecard
+from twin_core.promotion import AUTHOR
 
 
 def test_a_twin_is_above_the_base_on_style_and_fit_with_intervals_that_exclude_nought() -> None:

@@ -13,8 +13,8 @@ from math import isfinite
 
 from twin_core.evaluation.plots import intervals, radar
 from twin_core.evaluation.safety import Copied
-from twin_core.evaluation.scorecard import AUTHOR, GATED, Scorecard
-from twin_core.promotion import GUARDRAILS, Decision
+from twin_core.evaluation.scorecard import GATED, Scorecard
+from twin_core.promotion import AUTHOR, GUARDRAILS, Decision
 from twin_core.records import Difference
 
 SAMPLES = 6

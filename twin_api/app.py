@@ -22,6 +22,7 @@ from twin_api.authors import AuthorsController
 from twin_api.chat import ChatController
 from twin_api.collect import CollectController
 from twin_api.datasets import DatasetsController
+from twin_api.document_text import DocumentTextController
 from twin_api.documents import DocumentsController, ForgetRequestsController
 from twin_api.feedback import FeedbackController
 from twin_api.health import healthz, readyz
@@ -31,6 +32,7 @@ from twin_api.limits import BODY_BYTES, Limits
 from twin_api.models import ModelsController
 from twin_api.pages import pages
 from twin_api.problems import HANDLERS
+from twin_api.scorecards import ScorecardsController
 from twin_api.search import SearchController
 from twin_api.services import Services, lifespan
 from twin_api.session import SessionController
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             FeedbackController,
             ModelsController,
             DocumentsController,
+            DocumentTextController,
             ForgetRequestsController,
             SourcesController,
             SourceChangesController,
@@ -65,6 +68,7 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             ImportsController,
             DatasetsController,
             AdaptersController,
+            ScorecardsController,
             SessionController,
             TracesController,
             LineageController,

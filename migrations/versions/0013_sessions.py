@@ -1,4 +1,4 @@
-"""People who signed in at the page: sessions of keys, and what the API writes so that a source can be added there.
+"""People who signed in at the page: sessions of keys.
 
 A session stands for its key: it goes when the key does, and opens nothing that the key does not open now. As with keys,
 the lookup comes before the author is known and is one function; only the SHA-256 of the cookie is stored.
@@ -35,8 +35,6 @@ CREATE FUNCTION serving.author_of_session(hash text)
 REVOKE ALL ON FUNCTION serving.author_of_session(text) FROM PUBLIC;
 """
 
-SOURCE_COLUMNS = "options, consent_claimed_by, consent_proof, consent_at"
-
 
 def upgrade() -> None:
     op.execute(TABLE)
@@ -52,12 +50,8 @@ def upgrade() -> None:
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON serving.sessions TO twin_pipeline")
     op.execute("GRANT SELECT, INSERT, DELETE ON serving.sessions TO twin_api")
     op.execute("GRANT EXECUTE ON FUNCTION serving.author_of_session(text) TO twin_api")
-    op.execute("GRANT INSERT ON warehouse.sources TO twin_api")
-    op.execute(f"GRANT UPDATE ({SOURCE_COLUMNS}) ON warehouse.sources TO twin_api")
 
 
 def downgrade() -> None:
-    op.execute(f"REVOKE UPDATE ({SOURCE_COLUMNS}) ON warehouse.sources FROM twin_api")
-    op.execute("REVOKE INSERT ON warehouse.sources FROM twin_api")
     op.execute("DROP FUNCTION serving.author_of_session(text)")
     op.execute("DROP TABLE serving.sessions")

@@ -171,3 +171,14 @@ def test_the_login_of_the_api_can_change_of_a_source_when_it_is_collected_and_no
         )
         assert set(rows.scalars()) == {"schedule", "paused", "next_run_at"}
         assert authors.source_by_id(conn, desk.source.id) == desk.source
+
+
+def test_a_document_is_read_as_it_was_cleaned_by_its_author_alone(api: Api, desk: Desk) -> None:
+    with api.client() as client:
+        documents = client.get("/v1/documents", params={"q": "Restore is the feature"}).json()["documents"]
+        assert client.get(f"/v1/documents/{desk.document_at('3.md')}/text").status_code == 404, "not cleaned yet"
+        (found,) = [one for one in documents if one["title"] == "Restore is the feature"]
+        path = f"/v1/documents/{found['id']}/text"
+        assert client.get(path).json()["title"] == "Restore is the feature"
+    with api.client(api.new_key(api.mallory).secret) as mallory:
+        assert mallory.get(path).status_code == 404

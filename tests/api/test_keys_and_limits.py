@@ -167,7 +167,7 @@ def test_the_schema_has_examples_and_no_page_that_loads_from_elsewhere(api: Api)
         assert httpx2.get(f"{api.url}/schema/{page}", trust_env=False).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/ask", "/web/ask.js", "/web/style.css"])
+@pytest.mark.parametrize("path", ["/", "/ask", "/models", "/web/ask.js", "/web/style.css"])
 def test_pages_come_whole_from_here_under_a_strict_policy(api: Api, path: str) -> None:
     page = httpx2.get(api.url + path, trust_env=False)
     assert page.status_code == 200

@@ -71,6 +71,10 @@ INSERT INTO training.author_defaults (author_id, profile, changes, score, trials
 INSERT INTO training.evaluations (id, author_id, adapter_id, version_id, split_id, documents, against, figures)
     SELECT author_id, author_id, id, version_id, 's', 40, '{"base": {"style": {"mean": 0.4, "low": 0.1, "high": 0.7}}}', '{}'
     FROM training.adapters;
+INSERT INTO training.samples (evaluation_id, author_id, other, count, file_key)
+    SELECT id, author_id, 'base', 1, 'k' FROM training.evaluations;
+INSERT INTO training.sample_votes (evaluation_id, sample, author_id, better)
+    SELECT evaluation_id, 1, author_id, 'neither' FROM training.samples;
 INSERT INTO training.approvals (id, author_id, adapter_id, verdict, by) SELECT author_id, author_id, id, 'approve', 'p' FROM training.adapters;
 INSERT INTO serving.deployments (id, author_id, adapter_id, engine, served_name, state)
     SELECT author_id, author_id, id, 'vllm', 'n', 'serving' FROM training.adapters;

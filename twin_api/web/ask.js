@@ -1,137 +1,115 @@
-// The ask page: one question, a streamed answer, its sources. Text from the server only ever becomes text nodes.
-"use strict";
+// Ask: a conversation, each answer with the passages it rests on. It lives in this tab and ends with it.
 
-const at = (id) => document.getElementById(id);
-const form = at("form"), answer = at("answer"), list = at("list");
-let running = null;
+import { ask as request, events, Problem } from "./api.js";
+import { at, busy, el, problem, put, say, show } from "./dom.js";
+import { copy, editing, thumbs, withoutLabels } from "./feedback.js";
+import { markdown } from "./markdown.js";
+import { Margin } from "./passages.js";
+import { whoever } from "./shell.js";
 
-at("key").value = sessionStorage.getItem("key") || ""; // this tab only, gone with it
+const form = at("form"), margin = new Margin(), REMEMBERED = 12;
+let talk = [], running = null, who = null;
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
+  const question = form.question.value.trim();
+  if (!question) return;
   running?.abort();
   running = new AbortController();
-  const { signal } = running;
-  clear();
-  busy(true);
-  try {
-    const key = at("key").value.trim();
-    const model = await whoAmI(key, signal);
-    sessionStorage.setItem("key", key);
-    await ask(key, model, at("question").value, signal);
-  } catch (error) {
-    if (error.name !== "AbortError") notice(error.message);
-  } finally {
-    if (running.signal === signal) busy(false);
-  }
+  const turn = new Turn(question);
+  show(at("stop"));
+  say("Reading what you wrote…");
+  await busy(at("go"), form, () => turn.ask(running.signal));
+  show(at("stop"), false);
+  if (turn.answer) { form.question.value = ""; form.question.focus({ preventScroll: true }); } else turn.element.remove();
+  show(at("empty"), !talk.length);
+  show(at("anew"), talk.length > 0);
 });
-
-at("stop").addEventListener("click", () => running?.abort());
 at("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
+at("stop").addEventListener("click", () => running?.abort());
+at("anew").addEventListener("click", () => {
+  talk = [];
+  put(at("turns"));
+  margin.clear();
+  show(at("anew"), false);
+  show(at("empty"));
+  at("question").focus();
+});
 
-async function whoAmI(key, signal) {
-  const response = await fetch("/v1/models", { headers: { Authorization: `Bearer ${key}` }, signal });
-  if (!response.ok) throw new Error(await reason(response));
-  const twin = (await response.json()).data[0];
-  at("who").textContent = `You are asking the twin of ${twin.owned_by}.`;
-  return twin.id;
-}
-
-async function ask(key, model, question, signal) {
-  const response = await fetch("/v1/chat/completions", {
-    method: "POST",
-    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ model, stream: true, messages: [{ role: "user", content: question }] }),
-    signal,
-  });
-  if (!response.ok) throw new Error(await reason(response));
-  let text = "";
-  for await (const data of events(response.body)) {
-    if (data === "[DONE]") break;
-    const chunk = JSON.parse(data);
-    if (chunk.error) { notice(chunk.error.message); continue; }
-    text += chunk.choices[0]?.delta.content || "";
-    if (chunk.citations) finish(text, chunk);
-    else { answer.hidden = !text; answer.textContent = tightened(text); }
+class Turn {
+  constructor(question) {
+    this.question = question;
+    this.answer = "";
+    this.citations = [];
+    this.body = el("div.words", { "aria-busy": "true" });
+    this.tools = el("p.row.tools", { hidden: true });
+    this.element = el("li.turn", {}, el("p.question", {}, question), el("div.said", { onfocusin: () => this.front() }, this.body, el("p.problem", { role: "alert", hidden: true }), this.tools));
+    this.name = `turn-${at("turns").childElementCount}`;
+    at("turns").append(this.element);
+    show(at("empty"), false);
+    this.element.scrollIntoView({ block: "nearest" });
   }
-}
 
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    held += value;
-    for (let end; (end = held.indexOf("\n\n")) >= 0; held = held.slice(end + 2)) {
-      const frame = held.slice(0, end);
-      if (frame.startsWith("data: ")) yield frame.slice(6); // the others are comments: "still here"
+  // The margin shows what the turn that is looked at rests on.
+  front() {
+    if (margin.turn === this) return;
+    margin.turn = this;
+    margin.fill(this.citations, [], this.name);
+  }
+
+  async ask(signal) {
+    const before = talk.slice(-REMEMBERED).flatMap((one) => [{ role: "user", content: one.question }, { role: "assistant", content: one.answer }]);
+    const body = { model: who.slug, stream: true, messages: [...before, { role: "user", content: this.question }] };
+    try {
+      const response = await request("POST", "/v1/chat/completions", body, { signal });
+      for await (const { data } of events(response)) {
+        if (data === "[DONE]") continue;
+        const chunk = JSON.parse(data);
+        if (chunk.error) throw new Problem(chunk.error.message, 0);
+        this.answer += chunk.choices[0]?.delta.content || "";
+        if (chunk.citations) this.finish(chunk);
+        else this.drawing ??= requestAnimationFrame(() => { this.drawing = null; this.render(); });
+      }
+    } finally {
+      this.body.setAttribute("aria-busy", "false");
+      if (this.answer) this.render();
     }
   }
-}
 
-// Small models love blank lines: one at a time is enough.
-function tightened(text) { return text.replace(/\n\s*\n\s*/g, "\n\n").trimStart(); }
+  render() { put(this.body, markdown(this.answer, (number) => this.label(number))); }
 
-function finish(text, { citations, outcome }) {
-  const labels = new Set(citations.map((one) => String(one.label)));
-  if (outcome === "retrieval_only" && citations.length) {
-    notice("No language model answered. These are the passages that fit best.");
-    answer.hidden = true;
-  } else {
-    answer.hidden = !text;
-    answer.replaceChildren(...tightened(text).split(/(\[\d{1,3}\])/).map((part) => {
-      const label = /^\[(\d+)\]$/.exec(part)?.[1];
-      if (!label || !labels.has(label)) return document.createTextNode(part);
-      const link = element("a", "label", part);
-      link.href = `#source-${label}`;
-      return link;
-    }));
+  label(number) {
+    if (!this.citations.some((one) => one.label === number)) return null;
+    return el("button.label", { type: "button", "aria-label": `Passage ${number}`, onclick: (event) => { this.front(); margin.open(number, event.currentTarget); } }, String(number));
   }
-  at("sources").hidden = !citations.length;
-  list.replaceChildren(...citations.map(source));
+
+  finish({ citations, outcome, trace_id: trace }) {
+    this.citations = citations;
+    if (outcome === "retrieval_only") problem(this.element, new Problem("No language model answered. These are the passages that fit best.", 0));
+    if (outcome === "failed") problem(this.element, new Problem("The language model broke off in the middle of its answer.", 0));
+    this.render();
+    margin.turn = null;
+    this.front();
+    put(this.tools,
+      thumbs(trace),
+      el("button.quiet", { type: "button", onclick: () => this.edit(trace) }, "Edit and keep"),
+      el("button.quiet", { type: "button", onclick: () => copy(withoutLabels(this.answer)) }, "Copy"),
+    );
+    show(this.tools);
+    talk.push({ question: this.question, answer: this.answer });
+    const cited = citations.filter((one) => one.cited).length;
+    say(`Answered, resting on ${cited === 1 ? "one passage" : `${cited} passages`}.`);
+  }
+
+  edit(trace) {
+    const again = () => { show(this.tools); this.render(); this.tools.querySelector("button").focus(); };
+    show(this.tools, false);
+    put(this.body, editing(this.answer, trace, { kept: (text) => { this.answer = text; again(); }, left: again }));
+    this.body.querySelector("textarea").focus();
+  }
 }
 
-function source(one) {
-  const item = element("li", one.cited ? "cited" : "");
-  item.id = `source-${one.label}`;
-  item.value = one.label;
-  const web = /^https?:\/\//.test(one.location);
-  const title = element(web ? "a" : "strong", "title", one.title || one.location);
-  if (web) { title.href = one.location; title.rel = "noreferrer noopener"; title.target = "_blank"; }
-  const date = one.written_at ? ` · ${one.written_at.slice(0, 10)}` : "";
-  const mark = one.cited ? [element("span", "badge", "cited")] : [];
-  const details = element("details");
-  details.append(element("summary", "", "Passage"), element("blockquote", "", one.text));
-  item.append(title, ...mark, element("p", "quiet", `${one.category}${date} · ${one.location}`), details);
-  return item;
-}
-
-function element(name, style = "", text = "") {
-  const made = document.createElement(name);
-  if (style) made.className = style;
-  if (text) made.textContent = text;
-  return made;
-}
-
-async function reason(response) {
-  const problem = await response.json().catch(() => null);
-  return problem?.detail || `The server answered with HTTP ${response.status}.`;
-}
-
-function notice(text) { at("notice").textContent = text; at("notice").hidden = false; }
-
-function clear() {
-  at("notice").hidden = at("sources").hidden = answer.hidden = true;
-  answer.textContent = "";
-  list.replaceChildren();
-}
-
-function busy(yes) {
-  at("ask").disabled = yes;
-  at("stop").hidden = !yes;
-  at("state").textContent = yes ? "Reading and writing…" : "";
-  answer.setAttribute("aria-busy", String(yes));
-}
+who = await whoever();
+at("question").focus();

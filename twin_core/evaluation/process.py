@@ -26,6 +26,7 @@ from twin_core.evaluation.generating import System, ask
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.report import METRICS, html
 from twin_core.evaluation.safety import Copied, TrainingText
+from twin_core.evaluation.samples import file_samples
 from twin_core.evaluation.scorecard import Case, Ruler, Scorecard, scorecard
 from twin_core.evaluation.style import profile_of
 from twin_core.models import bases
@@ -241,6 +242,7 @@ def _stored(
         document_ids=documents,
         version_id=version_id,
     )
+    file_samples(database, files, made, card, documents=documents)
     with database.transaction() as conn:
         return registry.set_report(conn, made.id, key)
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
+from twin_core.errors import NotFound
 from twin_core.records import CleanedDocument
 from twin_core.store.bulk import stage
 
@@ -47,6 +48,31 @@ class Signed:
     signature: bytes
     first_at: datetime
     """When it was written, or first collected where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """A document as it is read."""
+
+    document_id: UUID
+    revision_id: UUID
+    title: str
+    text: str
+
+
+def readable(conn: Connection, author_id: UUID, document_id: UUID) -> Readable:
+    """The latest cleaned text of a document that is there. Raises NotFound."""
+    row = conn.execute(
+        text("""
+            SELECT d.id AS document_id, c.revision_id, coalesce(c.title, '') AS title, c.text FROM warehouse.documents d
+            JOIN features.cleaned_documents c ON c.revision_id = d.head_revision_id AND c.author_id = d.author_id
+            WHERE d.author_id = :author AND d.id = :document AND d.state = 'live'
+        """),
+        {"author": author_id, "document": document_id},
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no text of such a document: it is not there, or was not cleaned yet (`twin sync`).")
+    return Readable(**row._mapping)  # noqa: SLF001  SQLAlchemy's public name
 
 
 def count_live(conn: Connection, author_id: UUID) -> int:

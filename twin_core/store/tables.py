@@ -568,6 +568,25 @@ evaluations = _table(
     _column("at", _Time),
 )
 
+samples = _table(
+    "training.samples",
+    _column("evaluation_id", Uuid(), key=True),
+    _column("author_id", Uuid()),
+    _column("other", Text()),
+    _column("count", Integer()),
+    _column("file_key", Text()),
+)
+
+sample_votes = _table(
+    "training.sample_votes",
+    _column("evaluation_id", Uuid(), key=True),
+    _column("sample", Integer(), key=True),
+    _column("author_id", Uuid()),
+    _column("better", Text()),
+    _column("key_id", Uuid(), null=True),
+    _column("at", _Time),
+)
+
 approvals = _table(
     "training.approvals",
     _column("id", Uuid(), key=True),

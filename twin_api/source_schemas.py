@@ -12,8 +12,13 @@ Text = Annotated[str, Meta(max_length=2_000)]
 class NewSource(Struct, kw_only=True, forbid_unknown_fields=True):
     """A place on the web that the author writes in."""
 
-    platform: Annotated[str, Meta(min_length=1, max_length=50, description="web, git, github, medium, substack, ...")]
     locator: Annotated[str, Meta(min_length=1, max_length=2_000, description="Its address, or the account's name.")]
+    platform: (
+        Annotated[
+            str, Meta(min_length=1, max_length=50, description="web, git, github, medium, ... Default: by its address.")
+        ]
+        | None
+    ) = None
     schedule: Annotated[str, Meta(max_length=100, description="Cron, five fields, UTC.")] | None = None
     options: Annotated[
         dict[str, Text | Annotated[list[Text], Meta(max_length=100)]],

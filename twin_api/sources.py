@@ -35,6 +35,7 @@ from twin_api.schemas import (
 from twin_api.services import Services
 from twin_api.source_schemas import NewSource
 from twin_core.collect import proof
+from twin_core.collect.guessing import platform_of
 from twin_core.collect.registry import collector_for
 from twin_core.collect.standing import standings
 from twin_core.errors import InvalidInput, Refused
@@ -49,7 +50,7 @@ _SOURCES, _ITEMS = "sources", "items"
 _EXAMPLES = [
     Example(
         summary="A blog, every morning",
-        value={"platform": "web", "locator": "https://jane.example/blog", "schedule": "0 6 * * *", "mine": True},
+        value={"locator": "https://jane.example/blog", "schedule": "0 6 * * *", "mine": True},
     ),
     Example(
         summary="A repository, with a link back as proof",
@@ -148,7 +149,8 @@ def _sources(services: Services, author_id: UUID, limit: int, cursor: str | None
 
 
 def _add(database: Database, settings: Settings, holder: KeyHolder, data: NewSource) -> ScheduleView:
-    place = _on_the_web(data, settings)
+    platform = data.platform or platform_of(data.locator)
+    place = _on_the_web(platform, data, settings)
     proofs = [data.proof] if data.proof else []
     if data.rel_me:
         proofs.append(proof.by_link(data.rel_me, place, settings))
@@ -164,7 +166,7 @@ def _add(database: Database, settings: Settings, holder: KeyHolder, data: NewSou
             authors.add_source(
                 conn,
                 author_id=holder.author_id,
-                platform=data.platform,
+                platform=platform,
                 locator=place,
                 schedule=data.schedule,
                 options=data.options,
@@ -174,12 +176,12 @@ def _add(database: Database, settings: Settings, holder: KeyHolder, data: NewSou
         )
 
 
-def _on_the_web(data: NewSource, settings: Settings) -> str:
+def _on_the_web(platform: str, data: NewSource, settings: Settings) -> str:
     """The canonical locator. Raises Refused for what lies on the server: whoever has a key must not read its files."""
     locator = data.locator.strip()
-    if data.platform == "folder" or locator.startswith(("/", ".", "~", "file:", "export:")):
+    if platform == "folder" or locator.startswith(("/", ".", "~", "file:", "export:")):
         raise Refused("Through the API only places on the web can be added. Upload files instead: POST /v1/imports.")
-    place = collector_for(data.platform).check(locator, data.options, settings)
+    place = collector_for(platform).check(locator, data.options, settings)
     if not place.startswith(("https://", "http://")):
         raise Refused(f"{locator} is no address on the web. Give one that begins with https://.")
     return place

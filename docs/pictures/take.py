@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 QUESTION = "When another company's service is failing, how do we keep our own retries from making matters worse?"
 BRIEF = "Why I restore a backup every month, and what it has taught me about the ones that only report success"
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 780}
-COLOURS = 64
+COLOURS = 128
 """Of a picture's palette: the pages have few."""
 GRAPH = "graph"
 
@@ -117,6 +117,8 @@ def models(page: Page, _size: str) -> None:
 
 
 def monitor(page: Page, _size: str) -> None:
+    page.get_by_label("Over").select_option("7")
+    page.wait_for_timeout(1000)
     page.locator("#charts .chart").first.wait_for()
 
 

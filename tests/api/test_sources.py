@@ -119,6 +119,8 @@ def test_a_place_on_the_web_is_added_with_consent_and_due_at_once(api: Api) -> N
         assert added.json()["next_run_at"] is not None
         again = client.post("/v1/sources", json={**asked, "mine": True, "schedule": "0 7 * * *"}).json()
         assert again == added.json()
+        guessed = client.post("/v1/sources", json={"locator": "https://medium.com/@jane", "mine": True}).json()
+        assert (guessed["platform"], guessed["locator"]) == ("medium", "https://medium.com/@jane")
     with api.client() as reader:
         is_problem(reader.post("/v1/sources", json={**asked, "mine": True}), 403)
 

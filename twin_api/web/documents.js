@@ -1,7 +1,7 @@
 // Documents: what there is of the author; reading one, where it comes from, and having it forgotten.
 
 import { get, json, post, until } from "./api.js";
-import { asked, at, busy, day, el, minute, number, place, plural, problem, put, say, show } from "./dom.js";
+import { asked, at, busy, day, el, ending, minute, number, place, plural, problem, put, say, show } from "./dom.js";
 import { markdown } from "./markdown.js";
 import { whoever } from "./shell.js";
 
@@ -53,7 +53,13 @@ function row(one) {
       history.pushState(null, "", event.currentTarget.href);
       open(one.id);
     },
-  }, el("strong", {}, one.title || first(one) || one.location), el("span.hint", {}, about.filter(Boolean).join(" · ")), one.passage ? el("span.extract", {}, one.passage.text.slice(0, 240)) : null));
+  }, el("strong", {}, one.title || first(one) || one.location), el("span.hint", {}, about.filter(Boolean).join(" · ")), one.passage ? el("span.extract", {}, extract(one.passage.text)) : null));
+}
+
+// The beginning of a passage without the marks of Markdown, up to a whole word.
+function extract(text) {
+  const plain = text.replace(/```\w*|[`*_#>]|^\s*[-+] /gm, "").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\s+/g, " ").trim();
+  return plain.length > 200 ? `${plain.slice(0, plain.lastIndexOf(" ", 200))}…` : plain;
 }
 
 // A post has no title: its address says at least where it is.
@@ -89,7 +95,7 @@ function shown({ document: one, source_locator: source, locations, revisions }, 
     words,
     el("details.more", {}, el("summary", {}, "Where it comes from"),
       el("ul.plain", {}, ...locations.map((at_) => el("li", {}, `${at_.platform}: `, place(at_.location), el("span.hint", {}, ` ${at_.live ? "there" : "gone"}, last seen ${day(at_.last_seen_at)}; ${at_.joined_by.replaceAll("_", " ")}`)))),
-      el("p.hint", {}, `Source: ${source}. ${plural(revisions.length, "state")} kept, the latest of ${minute(revisions[0]?.fetched_at)}.`)),
+      el("p.hint", {}, `Source: ${ending(source)}. ${plural(revisions.length, "state")} kept, the latest of ${minute(revisions[0]?.fetched_at)}.`)),
     el("p.problem", { role: "alert", hidden: true }),
     el("div.receipt", { "aria-live": "polite" }),
     who?.may("write") ? el("p.row", {}, forget) : null,
@@ -97,7 +103,9 @@ function shown({ document: one, source_locator: source, locations, revisions }, 
   show(reader);
   reader.focus({ preventScroll: true });
   const mark = reader.querySelector("mark");
-  if (mark) mark.scrollIntoView({ block: "center" });
+  reader.scrollTop = 0;
+  if (mark && getComputedStyle(reader).overflowY === "auto") reader.scrollTop = Math.max(0, mark.offsetTop - reader.offsetTop - 90);
+  else if (mark) mark.scrollIntoView({ block: "center" });
   else if (matchMedia("(max-width: 60rem)").matches) reader.scrollIntoView({ block: "start" });
 }
 

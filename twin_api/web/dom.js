@@ -31,11 +31,13 @@ export function svg(tag, attributes = {}, ...children) {
   return made;
 }
 
-// A link to where something is on the web; what is no web address stays a text.
+// A link to where something is on the web; what is no web address stays a text: of a path, its end.
 export function place(location, text) {
-  if (!/^https?:\/\//i.test(location || "")) return el("span.place", { title: location || "" }, text || location || "");
+  if (!/^https?:\/\//i.test(location || "")) return el("span.place", { title: location || "" }, ending(location || ""));
   return el("a.place", { href: location, target: "_blank", rel: "noopener noreferrer", title: location }, text || location);
 }
+
+export const ending = (path) => (path.split("/").length > 3 ? `…/${path.split("/").slice(-2).join("/")}` : path);
 
 export function show(element, yes = true) { element.hidden = !yes; return element; }
 

@@ -68,7 +68,7 @@ export class Margin {
     const about = [CATEGORY[one.category] || one.category, day(one.written_at)].filter(Boolean).join(" · ");
     return this.item(one, one.title || one.location, about, [
       el("a", { href: `/documents?id=${one.document_id}&from=${one.start}&to=${one.end}&revision=${one.revision_id}` }, "Read it where it stands"),
-      place(one.location, /^https?:/.test(one.location) ? "On the web ↗" : one.location),
+      place(one.location, "On the web ↗"),
     ]);
   }
 

@@ -1,7 +1,7 @@
 // Sources: adding a link, importing an export, and watching what is collected, item by item.
 
 import { ask, events, get, json, post, until } from "./api.js";
-import { at, busy, day, el, minute, number, place, plural, problem, put, say, show } from "./dom.js";
+import { at, busy, day, el, ending, minute, number, place, plural, problem, put, say, show } from "./dom.js";
 import { whoever } from "./shell.js";
 
 const adding = at("add"), importing = at("import"), wrong = at("problem"), SHOWN = 40;
@@ -119,7 +119,7 @@ class Card {
     const share = source.coverage === null ? null : `${Math.round(source.coverage * 100)} %`;
     put(this.about,
       el("p", {}, el("span.tag", {}, source.platform), source.paused ? el("span.tag.warn", {}, "paused") : null, run?.failed || run?.error ? el("span.tag.bad", {}, "not all was read") : null),
-      el("h3", {}, place(source.locator, source.locator.replace(/^https?:\/\//, "").replace(/\/$/, ""))),
+      el("h3", {}, name(source.locator)),
       el("p.hint", {}, [`${plural(source.held, "item")} held${source.own_count ? ` of ${number(source.own_count)} (${share})` : ""}`, source.last_success_at ? `last read ${minute(source.last_success_at)}` : "never read", source.paused ? null : source.next_run_at ? `next ${minute(source.next_run_at)}` : "when you ask"].filter(Boolean).join(" · ")),
       ...source.alarms.map((alarm) => el("p.alarm", {}, `${alarm.said}.`)),
       run?.error ? el("p.alarm", {}, run.error) : null,
@@ -127,7 +127,7 @@ class Card {
     );
     const write = who.may("write");
     put(this.tools,
-      ...(write ? [el("button", { type: "button", onclick: () => this.collect() }, "Collect now"),
+      ...(write ? [el("button.quiet", { type: "button", onclick: () => this.collect() }, "Collect now"),
         el("button.quiet", { type: "button", onclick: (event) => this.pause(event.currentTarget) }, source.paused ? "Resume" : "Pause")] : []),
       run ? el("button.quiet", { type: "button", "aria-expanded": String(!this.ledger.hidden), onclick: (event) => this.items(event.currentTarget) }, "Items") : "",
     );
@@ -191,13 +191,16 @@ class Card {
   }
 }
 
+// An export is called after its account, a place on the web by its address without what all addresses have.
+const name = (locator) => (locator.startsWith("export:") ? `${locator.slice(7)}, imported` : place(locator, locator.replace(/^https?:\/\//, "").replace(/\/$/, "")));
+
 const KINDS = ["fetched", "unchanged", "skipped", "failed", "deleted"];
 const summary = (run) => (run ? KINDS.filter((kind) => run[kind]).map((kind) => `${number(run[kind])} ${kind}`).join(", ") || "nothing was there" : "");
 const counts = (run) => el("ul.counts", { "aria-label": `Last run, ${day(run.started_at)}` }, ...KINDS.filter((kind) => run[kind]).map((kind) => el("li", {}, el("b", {}, number(run[kind])), ` ${kind}`)));
 
 function entry(item) {
   return el("li", {}, el(`span.outcome.${item.outcome}`, {}, item.outcome),
-    el("span", {}, item.document_id && item.outcome !== "deleted" ? el("a", { href: `/documents?id=${item.document_id}` }, item.location) : item.location),
+    el("span", {}, item.document_id && item.outcome !== "deleted" ? el("a", { href: `/documents?id=${item.document_id}`, title: item.location }, ending(item.location)) : ending(item.location)),
     item.reason ? el("span.hint", {}, item.reason) : null);
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.api.conftest import Api, api, engine, limits, served, settings  # noqa: F401  fixtures
 
@@ -24,6 +24,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--no-first-run",
 ]
+PATIENCE = 90_000
+"""Milliseconds, for a machine that is busy with other tests. What a page waits for comes in one or two."""
 PHONE = {"width": 360, "height": 740}
 VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error(`CSP ${event.violatedDirective} ${event.blockedURI}`));
@@ -59,6 +61,7 @@ Open = Callable[..., Watched]
 def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}: install Debian's `chromium`, or name one with TWIN_CHROMIUM")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -76,7 +79,7 @@ def open_page(chromium: Browser) -> Iterator[Open]:
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PATIENCE)
         context.add_init_script(VIOLATIONS)
         page = context.new_page()
         watched = Watched(page, url)

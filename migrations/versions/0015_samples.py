@@ -6,8 +6,8 @@ held-out prompts, so it stands beside the evaluation's figures and never becomes
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import dagster as dg
 
 from twin_assets import alerts
+from twin_assets.decisions import LATE, Reported, is_shown, report
 from twin_assets.defs.collect import Collection
 from twin_assets.defs.forgetting import FORGET, forget
 from twin_assets.defs.traces import TIDY, tidy_traces
@@ -127,46 +128,38 @@ def forget_requests(context: dg.SensorEvaluationContext, twin: Twin) -> dg.Senso
     job=promote,
     minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Has decisions on adapters carried out, and reports each as the asset `adapter_approval`.",
+    description="Has decisions on adapters carried out, reports each as the asset `adapter_approval`, and has `champion` show "
+    "what serves when that was changed elsewhere.",
 )
 def approvals(context: dg.SensorEvaluationContext, twin: Twin) -> dg.SensorResult:
-    """One run per author with open decisions. One that could not be carried out is tried again after a pause."""
+    """One run per author with open decisions, or whose champion is not shown. One that failed is tried again after a pause."""
+    told = Reported.read(context.cursor)
     with twin.database.transaction() as conn:
         slugs = {author.id: author.slug for author in store.list_authors(conn)}
+        decided = registry.decisions_since(conn, told.newest - LATE if told.newest is not None else None)
         asked: dict[str, list[Approval]] = {}
         for one in registry.open_decisions(conn):
             asked.setdefault(slugs[one.author_id], []).append(one)
-    missing = _missing(context, asked)
-    requests, events, waiting = [], [], []
-    for slug, its in asked.items():
-        key = _key([str(one.id) for one in its])
+        standing = {slug: registry.standing(conn, author_id) for author_id, slug in slugs.items()}
+    wanted = {slug: _key([str(one.id) for one in its]) for slug, its in asked.items()}
+    for slug, now in standing.items():
+        if slug not in wanted and not is_shown(context.instance, slug, now):
+            wanted[slug] = _key([now.version, str(now.changed_at)])
+    requests, waiting = [], []
+    for slug, key in wanted.items():
         request = _request(context.instance, promote.name, slug, (DECISION_KEY, key), now=twin.now())
         if request is None:
             waiting.append(slug)
-            continue
-        requests.append(request)
-        if request.run_key == key:  # not when it is tried again
-            events += [_reported(slug, one) for one in its]
+        else:
+            requests.append(request)
+    news = told.new(decided)
     reason = f"Decided, but a run is active or was tried a moment ago: {', '.join(waiting)}." if waiting else None
     return dg.SensorResult(
         run_requests=requests,
-        asset_events=events,
-        dynamic_partitions_requests=missing,
+        asset_events=[report(slugs[one.author_id], one) for one in news],
+        dynamic_partitions_requests=_missing(context, {*wanted, *(slugs[one.author_id] for one in news)}),
+        cursor=told.after(decided).model_dump_json(),
         skip_reason=None if requests else dg.SkipReason(reason or "No decision is open."),
-    )
-
-
-def _reported(slug: str, decision: Approval) -> dg.AssetMaterialization:
-    return dg.AssetMaterialization(
-        "adapter_approval",
-        partition=slug,
-        metadata={
-            "decision": str(decision.id),
-            "adapter": decision.adapter_id,
-            "verdict": decision.verdict,
-            "by": decision.by,
-        },
-        tags={"dagster/data_version": str(decision.id)},
     )
 
 

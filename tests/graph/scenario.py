@@ -35,6 +35,8 @@ class Story:
     author: Author
     now: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
     definitions: dg.Definitions = field(init=False)
+    cursors: dict[int, str] = field(default_factory=dict)
+    """Of sensors, by their identity."""
 
     def __post_init__(self) -> None:
         self.definitions = definitions(twin=with_settings(self.settings, now=lambda: self.now))

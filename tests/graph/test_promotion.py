@@ -14,6 +14,7 @@ from tests.champion.scenario import BELOW, Bench
 from tests.graph.scenario import Story
 from twin_assets.sensors import LEARN_KEY, approvals, retrain
 from twin_core import identity
+from twin_core.champion.promoting import carry_out
 from twin_core.records import Category, Example, ExampleKind, Split
 from twin_core.settings import Settings
 from twin_core.store import datasets, registry
@@ -44,12 +45,21 @@ def story(bench: Bench) -> Iterator[Story]:
 
 
 def tick(story: Story, sensor: Callable[..., object], now: datetime | None = None) -> dg.SensorResult:
+    """As the daemon does: with the cursor of the tick before, and its events reported."""
     story.now = now or story.now
     with dg.build_sensor_context(
-        instance=story.instance, definitions=story.definitions, resources=story.definitions.resources
+        instance=story.instance,
+        definitions=story.definitions,
+        resources=story.definitions.resources,
+        cursor=story.cursors.get(id(sensor)),
     ) as context:
         result = sensor(context)
     assert isinstance(result, dg.SensorResult)
+    if result.cursor is not None:
+        story.cursors[id(sensor)] = result.cursor
+    for event in result.asset_events:
+        assert isinstance(event, dg.AssetMaterialization)
+        story.instance.report_runless_asset_event(event)
     return result
 
 
@@ -88,6 +98,41 @@ def test_an_approval_is_reported_carried_out_once_and_promotes_exactly_what_was_
     assert shown.metadata["serving"].value == "ann-v1"
     assert story.version("champion") == first.id
     assert said(tick(story, approvals)) == "No decision is open."
+
+
+def test_what_was_carried_out_elsewhere_and_gone_back_from_is_shown_all_the_same(bench: Bench, story: Story) -> None:
+    adapter, settings = bench.adapter("one"), bench.settings
+    bench.evaluate(adapter)
+    assert said(tick(story, approvals)) == "No decision is open."
+    # `twin approve` decides and carries out in a process of its own.
+    carry_out(bench.database, bench.author, bench.approve(adapter), settings=settings)
+    result = tick(story, approvals)
+    (event,) = result.asset_events
+    assert (event.metadata["adapter"].value, event.metadata["by"].value) == (adapter.id, "ann")
+    (request,) = result.run_requests or []
+    assert run(story, request, "promote").success
+    assert story.version("champion") == adapter.id
+    assert said(again := tick(story, approvals)) == "No decision is open."
+    assert again.asset_events == []
+
+    with bench.database.transaction() as conn:
+        registry.go_back(conn, bench.author.id, "test")
+    (request,) = tick(story, approvals).run_requests or []
+    assert run(story, request, "promote").success
+    assert story.version("champion") == "nothing"
+    assert said(tick(story, approvals)) == "No decision is open."
+
+
+def test_a_decision_that_is_committed_late_is_told_once(bench: Bench, story: Story) -> None:
+    first, second = bench.adapter("one"), bench.adapter("two")
+    with bench.database.transaction() as open_yet:
+        registry.decide(
+            open_yet, author_id=bench.author.id, adapter_id=first.id, verdict="reject", by="ann", reason="Not this one."
+        )
+        bench.decide(second, "reject", "Nor this.")
+        assert [one.metadata["adapter"].value for one in tick(story, approvals).asset_events] == [second.id]
+    assert [one.metadata["adapter"].value for one in tick(story, approvals).asset_events] == [first.id]
+    assert tick(story, approvals).asset_events == []
 
 
 def test_a_refused_approval_is_told_and_changes_nothing(bench: Bench, story: Story) -> None:

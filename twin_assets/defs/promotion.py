@@ -25,8 +25,6 @@ from twin_core.store.files import file_store
 
 PROMOTE = "promote"
 LEARN = "learn"
-NOTHING = "nothing"
-"""Data version where there is no adapter yet."""
 
 _shared: dict[str, Any] = {
     "partitions_def": authors,
@@ -54,7 +52,7 @@ def evaluation(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeR
             author = author_by_slug(conn, context.partition_key)
             newest = next(iter(adapters.list_adapters(conn, author.id, limit=1)), None)
             if newest is None:
-                return dg.MaterializeResult(metadata={"adapters": 0}, data_version=dg.DataVersion(NOTHING))
+                return dg.MaterializeResult(metadata={"adapters": 0}, data_version=dg.DataVersion(registry.NOTHING))
             current = registry.serving(conn, author.id)
             made = registry.latest_evaluation(conn, author.id, newest.id)
             beside = current.adapter_id if current is not None and current.adapter_id != newest.id else None
@@ -118,13 +116,12 @@ def champion(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeRes
         if failed:
             raise failed[0]
         with database.transaction() as conn:
-            now = registry.serving(conn, author.id)
-            adapter = adapters.adapter_by_id(conn, author.id, now.adapter_id) if now is not None else None
+            now = registry.standing(conn, author.id)
     return dg.MaterializeResult(
         metadata={
-            "serving": now.served_name if now is not None else "the base model",
-            "tainted": adapter is not None and adapter.tainted_at is not None,
+            "serving": now.deployment.served_name if now.deployment is not None else "the base model",
+            "tainted": now.tainted,
             "decisions": dg.MetadataValue.md(markdown_table(["verdict", "adapter", "became", "why"], outcomes)),
         },
-        data_version=dg.DataVersion(now.adapter_id if now is not None else NOTHING),
+        data_version=dg.DataVersion(now.version),
     )

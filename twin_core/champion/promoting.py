@@ -29,8 +29,14 @@ SMOKE_TOKENS = 24
 def carry_out(database: Database, author: Author, approval_id: UUID, *, settings: Settings) -> Approval:
     """Act on a person's decision and return it as it stands then: `done`, or `refused` with the rule's reasons.
 
-    Raises TwinError when the adapter could not be brought up; the decision stays open then and may be tried again.
+    Who comes second, such as Dagster's sensor while `twin approve` is at work, waits and finds it done. Raises TwinError when
+    the adapter could not be brought up; the decision stays open then and may be tried again.
     """
+    with database.deployment_lock():
+        return _carried_out(database, author, approval_id, settings)
+
+
+def _carried_out(database: Database, author: Author, approval_id: UUID, settings: Settings) -> Approval:
     with database.transaction() as conn:
         given = registry.approval(conn, author.id, approval_id)
         if given.state != "requested":

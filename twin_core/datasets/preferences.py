@@ -45,6 +45,7 @@ WITHIN = 0.25
 TOKENS_PER_WORD = 2
 TEMPERATURE = 0.7
 LOT = 8
+"""Questions at once. The local server answers one after the other, so there it is one: a queue would wait itself out."""
 
 LENGTH = "the model's answer differs in length"
 SAME = "the model's answer is the author's text"
@@ -165,7 +166,8 @@ def _candidate(
         raise NothingToPublish(
             f"There is nothing to publish: no pair of answers could be made. {len(given)} are from people's feedback, "
             + (f"and the models {', '.join(names)} were asked" if names else "and no language model is there to ask")
-            + f" ({_told(drops)}). Start one (TWIN_LLM_URL), or give feedback on answers."
+            + f" ({_told(drops)}). "
+            + (f"The asking stopped: {trouble}" if trouble else "Start one (TWIN_LLM_URL), or give feedback on answers.")
         )
     of = {one.document_id: one.category for one in [*examples, *kept]}
     counted = Counter(one.document_id for one in chosen)
@@ -270,8 +272,9 @@ async def _write_all(
     found: dict[tuple[str, str], str] = {}
     clients = {name: ChatClient(settings.model_copy(update={"llm_model": name})) for _, name in missing}
     try:
-        for at in range(0, len(missing), LOT):
-            lot = missing[at : at + LOT]
+        size = 1 if settings.llm_engine == "transformers" else LOT
+        for at in range(0, len(missing), size):
+            lot = missing[at : at + size]
             said = await asyncio.gather(
                 *(_write_one(ChatWriter(name, clients[name]), example) for example, name in lot), return_exceptions=True
             )

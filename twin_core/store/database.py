@@ -21,6 +21,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from twin_core.errors import ServiceUnavailable
 from twin_core.settings import CONNECT_SECONDS
 
+DEPLOYMENTS = 7_203_541
+"""Key of an advisory lock; authors' keys are the beginnings of random ids."""
+
 
 def sqlalchemy_url(url: str) -> str:
     """A libpq URL with SQLAlchemy's dialect name: `postgresql://…` becomes `postgresql+psycopg://…`."""
@@ -62,7 +65,17 @@ class Database:
         A session lock on a connection of its own: it survives the transactions of the run and ends with the
         process, however the process ends.
         """
-        key = int.from_bytes(author_id.bytes[:8], "big", signed=True)
+        with self._held(int.from_bytes(author_id.bytes[:8], "big", signed=True)):
+            yield
+
+    @contextmanager
+    def deployment_lock(self) -> Iterator[None]:
+        """Hold the lock under which adapters are brought up, one at a time for all authors: they share servers and memory."""
+        with self._held(DEPLOYMENTS):
+            yield
+
+    @contextmanager
+    def _held(self, key: int) -> Iterator[None]:
         with _reachable(), self.engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
             connection.commit()

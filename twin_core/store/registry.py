@@ -82,6 +82,28 @@ class Deployment:
     since: datetime
 
 
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What answers for an author now."""
+
+    deployment: Deployment | None
+    """None: the base model."""
+    tainted: bool
+    """A document was forgotten that the adapter learnt. It answers until another one does."""
+    changed_at: datetime | None
+    """When any adapter of the author was last brought up, switched to, or given up; None: never."""
+
+    @property
+    def version(self) -> str:
+        """Another one whenever what serves is another, or is tainted."""
+        if self.deployment is None:
+            return NOTHING
+        return self.deployment.adapter_id + (", tainted" if self.tainted else "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
     """How much an adapter, with those it goes on from, was trained on."""
@@ -287,6 +309,17 @@ def open_decisions(conn: Connection, author_id: UUID | None = None) -> list[Appr
     return [Approval(**row) for row in rows]
 
 
+def decisions_since(conn: Connection, moment: datetime | None) -> list[Approval]:
+    """What was decided since then on adapters of all authors, whatever became of it; None: ever. The oldest first."""
+    rows = conn.execute(
+        text("""
+            SELECT * FROM training.approvals WHERE CAST(:moment AS timestamptz) IS NULL OR at >= :moment ORDER BY at, id
+        """),
+        {"moment": moment},
+    ).mappings()
+    return [Approval(**row) for row in rows]
+
+
 def finish_decision(
     conn: Connection,
     approval_id: UUID,
@@ -322,6 +355,16 @@ def keep_problem(conn: Connection, approval_id: UUID, problem: str) -> None:
 def serving(conn: Connection, author_id: UUID) -> Deployment | None:
     """What answers for the author; None when the base model alone does."""
     return next(iter(deployments(conn, author_id, states=["serving"])), None)
+
+
+def standing(conn: Connection, author_id: UUID) -> Standing:
+    """What answers for the author, in the words of whoever mirrors it."""
+    now = serving(conn, author_id)
+    changed = conn.execute(
+        text("SELECT max(since) FROM serving.deployments WHERE author_id = :author"), {"author": author_id}
+    ).scalar()
+    tainted = now is not None and _tainted(conn, now.adapter_id)
+    return Standing(deployment=now, tainted=tainted, changed_at=changed)
 
 
 def deployments(

@@ -16,7 +16,7 @@ from twin_assets.defs.external import external_assets
 from twin_assets.defs.forgetting import forget
 from twin_assets.defs.traces import tidy_traces
 from twin_assets.jobs import datasets as datasets_job
-from twin_assets.jobs import dpo, learn, promote, refresh, sft
+from twin_assets.jobs import dpo, learn, promote, refresh, sft, teach
 from twin_assets.mlflow_parent import MlflowParent
 from twin_assets.resources import Twin
 from twin_assets.sensors import approvals, automation, due_sources, failure_alert, forget_requests, old_traces, retrain
@@ -47,7 +47,7 @@ def definitions(**resource_overrides: object) -> dg.Definitions:
             *external_assets(settings()),
         ],
         asset_checks=feature_checks,
-        jobs=[refresh, datasets_job, sft, dpo, learn, promote, forget, tidy_traces],
+        jobs=[refresh, datasets_job, sft, dpo, learn, promote, teach, forget, tidy_traces],
         sensors=[due_sources, forget_requests, approvals, retrain, old_traces, automation, failure_alert],
         resources={
             "twin": Twin(),

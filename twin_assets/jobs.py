@@ -1,5 +1,5 @@
-"""The jobs: `refresh`, which brings an author's twin up to date; `datasets`, `sft` and `dpo`, which a person starts by hand;
-`learn` and `promote`, which sensors do.
+"""The jobs: `refresh`, which brings an author's twin up to date; `datasets`, `sft`, `dpo` and `teach`, which a person starts by
+hand; `learn` and `promote`, which sensors do.
 
 In one process: four assets in the default executor start four processes of seconds each, where most refreshes have
 nothing to do. Training, which needs a process of its own, is launched by its asset.
@@ -12,7 +12,7 @@ import dagster as dg
 from twin_assets.defs.collect import raw_documents
 from twin_assets.defs.datasets import instruct_dataset, preference_dataset
 from twin_assets.defs.features import chunks, cleaned_documents, embeddings, refresh_outcome
-from twin_assets.defs.promotion import LEARN, PROMOTE, champion, evaluation
+from twin_assets.defs.promotion import LEARN, PROMOTE, TEACH, champion, evaluation
 from twin_assets.defs.training import dpo_adapter, sft_adapter
 from twin_assets.partitions import authors
 
@@ -50,6 +50,15 @@ learn = dg.define_asset_job(
     partitions_def=authors,
     executor_def=dg.in_process_executor,
     description="Train an adapter on the current dataset and evaluate it: started by the `retrain` sensor.",
+)
+
+teach = dg.define_asset_job(
+    TEACH,
+    selection=[instruct_dataset, preference_dataset, sft_adapter, dpo_adapter, evaluation, champion],
+    partitions_def=authors,
+    executor_def=dg.in_process_executor,
+    description="All that makes a twin, in one run: datasets, SFT, DPO, scorecard, and the champion once a person approved. Set "
+    "`wait_minutes` of `champion` to have the run wait for that.",
 )
 
 sft, dpo = (

@@ -14,8 +14,10 @@ import typer
 
 from twin_cli import output
 from twin_core.champion.judging import as_record, judge, require
+from twin_core.champion.mirror import mirror
 from twin_core.errors import InvalidInput
 from twin_core.evaluation.launch import ANSWERS, run_evaluation
+from twin_core.models import copies
 from twin_core.records import Author
 from twin_core.runtime.stores import Stores, stores
 from twin_core.settings import settings
@@ -30,13 +32,19 @@ Reason = Annotated[str | None, typer.Option("--reason", help="Why; needed where 
 WhyNot = Annotated[str, typer.Option("--reason", help="Why not: whoever trains the next one reads it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: the login of this machine.")]
 Evaluated = Annotated[str, typer.Option("--adapter", metavar="ADAPTER", help="The adapter's version, such as v3.")]
+Card = Annotated[
+    str | None, typer.Option("--card", metavar="ADAPTER", help="Print this one's model card, scorecard included.")
+]
 Most = Annotated[int, typer.Option("--prompts", min=1, help="Answers to measure; fewer are quicker and say less.")]
 
 
-def models(author: AuthorSlug, *, as_json: output.AsJson = False) -> None:
+def models(author: AuthorSlug, *, card: Card = None, as_json: output.AsJson = False) -> None:
     """An author's adapters: what was found of each, what was decided, which one serves."""
     with stores(settings()) as opened, opened.database.transaction() as conn:
         who = author_by_slug(conn, author)
+        if card is not None:
+            _show_card(conn, who, adapters.resolve_adapter(conn, who.id, card), as_json=as_json)
+            return
         found = [_described(conn, who, one) for one in adapters.list_adapters(conn, who.id)]
     if as_json:
         output.show_json(found)
@@ -70,6 +78,7 @@ def evaluate(
         made = run_evaluation(opened.database, who, chosen, settings=settings(), prompts=prompts)
         with opened.database.transaction() as conn:
             decision = judge(conn, who.id, chosen)
+        _mirror(who)
     report = file_store(settings()).address(made.report_key) if made.report_key else None
     if as_json:
         output.show_json({"evaluation": output.plain(made), "report": report, **as_record(decision)})
@@ -103,6 +112,7 @@ def approve(
         output.show_json(done)
     elif done.state == "done":
         output.show(f"v{chosen.version} serves. Back to what served before: twin rollback --author {author}")
+    _tidy(who)
     if done.state != "done":
         output.warn(str(done.problem))
         output.finish(output.PARTLY)
@@ -122,6 +132,7 @@ def reject(
         output.show_json(done)
     else:
         output.show(f"Rejected: v{chosen.version}.")
+    _mirror(who)
 
 
 def rollback(author: AuthorSlug, *, reason: Reason = None, as_json: output.AsJson = False) -> None:
@@ -133,6 +144,30 @@ def rollback(author: AuthorSlug, *, reason: Reason = None, as_json: output.AsJso
         output.show_json({"serving": output.plain(now)})
     else:
         output.show(f"{now.served_name if now else 'The base model'} serves.")
+    _tidy(who)
+
+
+def _show_card(conn: Any, who: Author, chosen: Adapter, *, as_json: bool) -> None:
+    from twin_core.champion.model_card import card_of
+
+    text = card_of(conn, who.id, chosen, judge(conn, who.id, chosen), file_store(settings()))
+    if as_json:
+        output.show_json({"version": chosen.version, "card": text})
+    else:
+        typer.echo(text)
+
+
+def _tidy(who: Author) -> None:
+    """After what serves is another: copies that were kept only because they served go, and MLflow shows it."""
+    with stores(settings()) as opened:
+        copies.purge(opened.database, settings(), who.id)
+    _mirror(who)
+
+
+def _mirror(who: Author) -> None:
+    """MLflow shows the same, or it is said why not: what serves does not depend on it."""
+    if (problem := mirror(who, settings())) is not None:
+        output.warn(problem)
 
 
 def _chosen(opened: Stores, slug: str, key: str) -> tuple[Author, Adapter]:

@@ -21,13 +21,14 @@ from twin_cli import output
 from twin_cli.authors import Slug, chosen
 from twin_core.errors import InvalidInput, NotFound
 from twin_core.models.bases import base_name, shown
-from twin_core.records import Author, Split
+from twin_core.records import Author, Difference, Split
 from twin_core.runtime.stores import stores
 from twin_core.settings import Settings, settings
-from twin_core.store import adapters, datasets
+from twin_core.store import adapters, datasets, registry
 from twin_core.store.adapters import Adapter, Attempt
 from twin_core.store.database import Database
 from twin_core.store.datasets import Version
+from twin_core.store.registry import Evaluation
 from twin_core.training import launch
 from twin_core.training.config import TrainingConfig, flat, load_config, profiles
 from twin_core.training.estimate import DEVICES, GIB, estimate, seconds_of
@@ -113,14 +114,18 @@ def compare(
     author: Slug = None,
     as_json: output.AsJson = False,
 ) -> None:
-    """Compare two adapters: data, settings that differ, figures. `twin models` lists those there are."""
+    """Compare two adapters: data, settings that differ, figures, scorecards. `twin models` lists those there are."""
     with stores(settings()) as opened, opened.database.transaction() as conn:
         owner = chosen(conn, author)
         found = [adapters.resolve_adapter(conn, owner.id, key) for key in (first, second)]
+        measured = [registry.latest_evaluation(conn, owner.id, one.id) for one in found]
     if as_json:
-        output.show_json([_plain(one) for one in found])
+        output.show_json(
+            [{**_plain(one), "evaluation": output.plain(its)} for one, its in zip(found, measured, strict=True)]
+        )
     else:
-        output.show_rows(["", *(f"v{one.version}" for one in found)], _side_by_side(*found), title=owner.slug)
+        rows = _side_by_side(*found) + _scorecards(*measured)
+        output.show_rows(["", *(f"v{one.version}" for one in found)], rows, title=owner.slug)
 
 
 def _side_by_side(first: Adapter, second: Adapter) -> list[list[object]]:
@@ -137,6 +142,20 @@ def _side_by_side(first: Adapter, second: Adapter) -> list[list[object]]:
     rows += [[name, *(str(one.get(name)) for one in settings_of)] for name in differing]
     rows += [[name, *(_figure(one.get(name)) for one in figures)] for name in {**figures[0], **figures[1]}]
     return rows
+
+
+def _scorecards(first: Evaluation | None, second: Evaluation | None) -> list[list[object]]:
+    """What the last scorecard of each found against each rival; nothing where neither was evaluated."""
+    both = [one.against if one is not None else {} for one in (first, second)]
+    names = [(rival, axis) for against in both for rival, axes in against.items() for axis in axes]
+    return [
+        [f"{axis}, against {rival}", *(_difference(against.get(rival, {}).get(axis)) for against in both)]
+        for rival, axis in dict.fromkeys(names)
+    ]
+
+
+def _difference(found: Difference | None) -> str:
+    return "" if found is None else f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def _figure(value: object) -> str:

@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from twin_core.errors import NotFound, TwinError
+from twin_core.models import copies
 from twin_core.records import Author
 from twin_core.runtime import journal
 from twin_core.runtime.folders import folders
@@ -416,16 +417,34 @@ def _count_table(name: str, place: Place, document_ids: Sequence[UUID]) -> int:
         return purging.count_rows(conn, name, document_ids)
 
 
+def _purge_copies(place: Place, document_ids: Sequence[UUID]) -> int:
+    return copies.purge(place.database, place.settings, place.author_id, document_ids)
+
+
+def _count_copies(place: Place, document_ids: Sequence[UUID]) -> int:
+    return copies.count(place.database, place.settings, place.author_id, document_ids)
+
+
+def _purge_author_copies(place: Place) -> int:
+    return copies.purge_author(place.database, place.settings, place.author_id)
+
+
+def _count_author_copies(place: Place) -> int:
+    return copies.count_author(place.database, place.settings, place.author_id)
+
+
 # The documents' own rows go last: an interrupted saga reads from them what is left to do.
 for _name in (CLONES, UPLOADS):
     register_store(_name, partial(_purge_kept_whole, _name), partial(_count_kept_whole, _name))
 register_store("files", _purge_files, _count_files)
+register_store("copies of adapters", _purge_copies, _count_copies)
 register_store("raw documents", _purge_raw, _count_raw)
 register_store("MLflow's copies of answers", _purge_mlflow_traces, _count_mlflow_traces)
 for _table in purging.TABLES:
     register_store(_table, partial(_purge_table, _table), partial(_count_table, _table))
 
 # The author's rows go last, the author's own at the very end: it is what a second attempt begins from.
+register_author_store("served copies of adapters", _purge_author_copies, _count_author_copies)
 register_author_store("MLflow's copies of answers", _purge_authors_mlflow_traces, _count_authors_mlflow_traces)
 register_author_store("folders", _purge_author_folders, _count_author_folders)
 register_author_store("all other files", _purge_author_files, _count_author_files)

@@ -31,6 +31,7 @@ def settings(database_url: str, tmp_path: Path, engine: LoraServer) -> Settings:
         llm_engine="vllm",
         llm_model="base",
         llm_adapters=tmp_path / "adapters",
+        mlflow_url="off",
         _env_file=None,
     )
 

@@ -17,6 +17,8 @@ class LoraServer:
     loaded: dict[str, str] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    says: dict[str, str] = field(default_factory=dict)
+    """Model -> what it answers, in place of saying that it was this one."""
     env: Path | None = None
     """TGI's: names are read from here when it (re)starts."""
     port: int = 0
@@ -64,6 +66,10 @@ class LoraServer:
                 return 400, {"error": {"message": f"The lora adapter '{name}' has already been loaded."}}
             self.loaded[name] = folder
             return 200, {}
+        if path == "/v1/unload_lora_adapter":
+            if self.loaded.pop(body["lora_name"], None) is None:
+                return 404, {"error": {"message": f"The lora adapter '{body['lora_name']}' cannot be found."}}
+            return 200, {}
         model = body["model"]
         known = self.loaded
         if self.env is not None and self.env.is_file():
@@ -71,6 +77,6 @@ class LoraServer:
         if model not in known and model != "base":
             return 404, {"error": {"message": f"The model `{model}` does not exist."}}
         self.asked.append(model)
-        text = "" if model in self.mute else f"{model} says so [1]."
+        text = "" if model in self.mute else self.says.get(model, f"{model} says so [1].")
         message = {"role": "assistant", "content": text}
         return 200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}

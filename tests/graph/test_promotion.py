@@ -34,7 +34,13 @@ def engine() -> Iterator[LoraServer]:
 
 @pytest.fixture
 def bench(database: Database, settings: Settings, engine: LoraServer, tmp_path: Path) -> Bench:
-    changed = {"llm_url": engine.url, "llm_engine": "vllm", "llm_model": "base", "llm_adapters": tmp_path / "adapters"}
+    changed = {
+        "llm_url": engine.url,
+        "llm_engine": "vllm",
+        "llm_model": "base",
+        "llm_adapters": tmp_path / "adapters",
+        "mlflow_url": "off",
+    }
     return Bench(database, settings.model_copy(update=changed))
 
 
@@ -226,6 +232,9 @@ def test_three_days_on_which_a_twin_learns_by_itself(bench: Bench, story: Story)
     done = run(story, request, "promote")
     (shown,) = done.asset_materializations_for_node("champion")
     assert shown.metadata["tainted"].value is True
+    checks = {one.check_name: one for one in done.get_asset_check_evaluations()}
+    assert (checks["untainted"].passed, checks["shown_in_mlflow"].passed) == (False, True)
+    assert checks["untainted"].severity == dg.AssetCheckSeverity.WARN
     assert "was forgotten" in str(shown.metadata["decisions"].value)
     assert said(tick(story, retrain)) == "ann: no dataset yet"
 

@@ -6,25 +6,32 @@ the evaluation again; what serves is in `serving.deployments`, and what is shown
 Annotations are evaluated: Dagster does not understand the ones that `from __future__` leaves as text.
 """
 
+import time
 from typing import Any
 
 import dagster as dg
 
 from twin_assets.automation import transient_errors, when_inputs_change
 from twin_assets.failing import permanent_errors_are_final
-from twin_assets.partitions import authors
+from twin_assets.partitions import author_check, authors
 from twin_assets.reports import markdown_table
 from twin_assets.resources import Twin
 from twin_core.champion.judging import judge
+from twin_core.champion.mirror import mirror
 from twin_core.champion.promoting import carry_out
 from twin_core.errors import TwinError
 from twin_core.evaluation.launch import run_evaluation
+from twin_core.models import copies
+from twin_core.records import Author
 from twin_core.store import adapters, registry
 from twin_core.store.authors import author_by_slug
 from twin_core.store.files import file_store
 
 PROMOTE = "promote"
 LEARN = "learn"
+TEACH = "teach"
+LOOK_SECONDS = 2.0
+UNTAINTED, IN_MLFLOW = "untainted", "shown_in_mlflow"
 
 _shared: dict[str, Any] = {
     "partitions_def": authors,
@@ -60,6 +67,7 @@ def evaluation(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeR
             made = run_evaluation(database, author, newest, settings=twin.settings())
         with database.transaction() as conn:
             decision = judge(conn, author.id, newest)
+        problem = _mirrored(context, author, twin)
         figures = [
             [rival, axis, f"{one.mean:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}"]
             for rival, axes in made.against.items()
@@ -75,6 +83,7 @@ def evaluation(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeR
                 "differences": dg.MetadataValue.md(
                     markdown_table(["against", "axis", "difference", "95 % interval"], figures)
                 ),
+                **({"mlflow": problem} if problem is not None else {}),
                 **({"report": dg.MetadataValue.url(report)} if report else {}),
             },
             data_version=dg.DataVersion(str(made.id)),
@@ -91,19 +100,32 @@ adapter_approval = dg.AssetSpec(
 )
 
 
+class Patience(dg.Config):
+    """What a person may ask of the last step of a whole run."""
+
+    wait_minutes: float = 0.0
+    """For a person's decision on the newest adapter: `twin approve`, `twin reject`, the API. Then the run ends without one."""
+
+
 @dg.asset(  # type: ignore[untyped-decorator]
     **_shared,
     deps=["adapter_approval", "evaluation"],
     kinds={"python", "postgres"},
+    check_specs=[
+        author_check(UNTAINTED, "champion", "What serves learnt nothing that was forgotten since."),
+        author_check(IN_MLFLOW, "champion", "MLflow's aliases say what serves."),
+    ],
     code_version="1",
     description="The adapter that serves: approved by a person, judged again, tried, switched to.",
 )
-def champion(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def champion(context: dg.AssetExecutionContext, config: Patience, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Carry out the author's open decisions, the oldest first. One that cannot be carried out does not hold up the rest."""
     with permanent_errors_are_final():
         database = twin.stores.database
         with database.transaction() as conn:
             author = author_by_slug(conn, context.partition_key)
+        _await_decision(context, author, twin, minutes=config.wait_minutes)
+        with database.transaction() as conn:
             wanted = registry.open_decisions(conn, author.id)
         outcomes, failed = [], []
         for one in wanted:
@@ -113,8 +135,10 @@ def champion(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeRes
                 failed.append(error)
                 continue
             outcomes.append([one.verdict, one.adapter_id[:12], done.state, done.problem or ""])
+        copies.purge(database, twin.settings(), author.id)  # of what was kept only because it served
         if failed:
             raise failed[0]
+        problem = _mirrored(context, author, twin)
         with database.transaction() as conn:
             now = registry.standing(conn, author.id)
     return dg.MaterializeResult(
@@ -124,4 +148,45 @@ def champion(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeRes
             "decisions": dg.MetadataValue.md(markdown_table(["verdict", "adapter", "became", "why"], outcomes)),
         },
         data_version=dg.DataVersion(now.version),
+        check_results=[
+            _warning(
+                UNTAINTED,
+                None if not now.tainted else "It answers until another one does: train anew, and approve that.",
+            ),
+            _warning(IN_MLFLOW, problem),
+        ],
     )
+
+
+def _warning(name: str, problem: str | None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name, passed=problem is None, severity=dg.AssetCheckSeverity.WARN, description=problem
+    )
+
+
+def _await_decision(context: dg.AssetExecutionContext, author: Author, twin: Twin, *, minutes: float) -> None:
+    """Wait until somebody decided on the newest adapter, or the time is over."""
+    until = time.monotonic() + minutes * 60
+    told = False
+    while time.monotonic() < until:
+        with twin.stores.database.transaction() as conn:
+            newest = next(iter(adapters.list_adapters(conn, author.id, limit=1)), None)
+            if newest is None or registry.latest_decision(conn, author.id, newest.id) is not None:
+                return
+        if not told:
+            context.log.info(
+                "Waiting up to %g minutes for a decision: twin approve v%d --author %s",
+                minutes,
+                newest.version,
+                author.slug,
+            )
+            told = True
+        time.sleep(LOOK_SECONDS)
+
+
+def _mirrored(context: dg.AssetExecutionContext, author: Author, twin: Twin) -> str | None:
+    """Have MLflow show what the registry says. Why it could not be done is told and stops nothing."""
+    problem = mirror(author, twin.settings())
+    if problem is not None:
+        context.log.warning(problem)
+    return problem

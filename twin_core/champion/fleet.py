@@ -23,7 +23,7 @@ from uuid import UUID
 import httpx2
 
 from twin_core.errors import InvalidInput, ServiceUnavailable
-from twin_core.models import local_server
+from twin_core.models import copies, local_server
 from twin_core.runtime.folders import folders, make_home
 from twin_core.runtime.health import held
 from twin_core.runtime.services import child_environment
@@ -46,11 +46,6 @@ class _Server:
     url: str
     told: bool = False
     ended_at: float | None = None
-
-
-def merged_folder(settings: Settings, deployment: Deployment) -> Path:
-    """The merged model of a deployment: its name is the model name that a request must say."""
-    return local_server.models_folder(settings).absolute() / deployment.served_name
 
 
 def log_file(settings: Settings, deployment: Deployment) -> Path:
@@ -103,7 +98,7 @@ def _look(settings: Settings, database: Database, fleet: dict[UUID, _Server]) ->
         server = fleet.get(identifier)
         if server is None:
             # While it is being brought up its merged model may not be there yet.
-            if (merged_folder(settings, deployment) / "config.json").is_file():
+            if (copies.merged_folder(settings, deployment.served_name) / "config.json").is_file():
                 fleet[identifier] = _start(settings, deployment)
         elif server.process.poll() is not None:
             _died(settings, database, deployment, fleet)

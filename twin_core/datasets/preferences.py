@@ -167,7 +167,11 @@ def _candidate(
             f"There is nothing to publish: no pair of answers could be made. {len(given)} are from people's feedback, "
             + (f"and the models {', '.join(names)} were asked" if names else "and no language model is there to ask")
             + f" ({_told(drops)}). "
-            + (f"The asking stopped: {trouble}" if trouble else "Start one (TWIN_LLM_URL), or give feedback on answers.")
+            + (
+                f"The asking stopped: {trouble}"
+                if trouble
+                else "Start one (TWIN_LLM_URL), or give feedback on answers."
+            )
         )
     of = {one.document_id: one.category for one in [*examples, *kept]}
     counted = Counter(one.document_id for one in chosen)

@@ -15,6 +15,7 @@ from twin_core.store.adapters import Adapter
 from twin_core.store.files import FileStore, read_file
 
 ENDING = "tar"
+CARD = "README.md"
 
 
 def pack(folder: Path) -> bytes:
@@ -28,6 +29,15 @@ def pack(folder: Path) -> bytes:
                 with path.open("rb") as content:
                     archive.addfile(entry, content)
     return packed.getvalue()
+
+
+def read_card(content: bytes) -> str | None:
+    """The model card in an archive, or None."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        if CARD not in archive.getnames():
+            return None
+        found = archive.extractfile(CARD)
+        return found.read().decode() if found is not None else None
 
 
 def unpack(content: bytes, folder: Path) -> Path:

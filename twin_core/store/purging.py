@@ -23,6 +23,21 @@ _OF = "document_id = ANY(CAST(:ids AS uuid[]))"
 _QUOTED = "context_document_ids && CAST(:ids AS uuid[])"
 _CHUNKS = f"SELECT {{}} FROM features.chunks WHERE {_OF}"
 _LOCATED = f"(source_id, native_id) IN (SELECT source_id, native_id FROM warehouse.document_locations WHERE {_OF})"
+_TOUCHED = f"""
+    SELECT version_id FROM training.dataset_documents WHERE {_OF} UNION
+    SELECT m.version_id FROM training.dataset_examples m JOIN training.examples e ON e.id = m.example_id
+     WHERE {_OF} OR {_QUOTED}
+"""
+"""Dataset versions with a trace of documents."""
+_UNFIT = f"""
+    WITH RECURSIVE bad AS (
+        SELECT id FROM training.dataset_versions WHERE author_id = :author AND tainted_at IS NOT NULL UNION {_TOUCHED}
+    ), unfit AS (
+        SELECT id FROM training.adapters WHERE author_id = :author AND version_id IN (SELECT id FROM bad) UNION
+        SELECT a.id FROM training.adapters a JOIN unfit u ON a.parent_id = u.id
+    )
+"""
+"""Adapters, and what goes on from them, that learnt a document which is forgotten, or is being."""
 
 TABLES: Mapping[str, tuple[str, str]] = {
     # What people read: table and condition. A trace goes whole, and what was said of it: it rests on the passages.
@@ -193,14 +208,62 @@ def taint_datasets(conn: Connection, document_ids: Sequence[UUID]) -> int:
     marked = conn.execute(
         text(f"""
             UPDATE training.dataset_versions SET tainted_at = now()
-             WHERE tainted_at IS NULL AND id IN (
-                   SELECT version_id FROM training.dataset_documents WHERE {_OF} UNION
-                   SELECT m.version_id FROM training.dataset_examples m JOIN training.examples e ON e.id = m.example_id
-                    WHERE {_OF} OR {_QUOTED})
+             WHERE tainted_at IS NULL AND id IN ({_TOUCHED})
         """),
         {"ids": list(document_ids)},
     )
     return int(marked.rowcount)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An adapter that learnt something forgotten and does not serve."""
+
+    id: str
+    served_name: str
+    """Under which it was brought up, if it ever was."""
+
+
+def unfit_adapters(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> list[Unfit]:
+    """The author's adapters that learnt something forgotten, or these documents, and neither serve nor are brought up now."""
+    rows = conn.execute(
+        text(f"""
+            {_UNFIT}
+            SELECT a.id, w.slug || '-v' || a.version FROM training.adapters a JOIN warehouse.authors w ON w.id = a.author_id
+             WHERE a.id IN (SELECT id FROM unfit) AND NOT EXISTS (SELECT FROM serving.deployments d
+                    WHERE d.adapter_id = a.id AND d.state IN ('serving', 'starting'))
+             ORDER BY a.version
+        """),
+        {"author": author_id, "ids": list(document_ids)},
+    )
+    return [Unfit(*row) for row in rows]
+
+
+def unfit_trainings(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> list[str]:
+    """The job hashes, by which folders are named, of trainings on what is forgotten; not of one that runs now."""
+    rows = conn.execute(
+        text(f"""
+            {_UNFIT}
+            SELECT DISTINCT t.job_hash FROM training.attempts t WHERE t.author_id = :author
+               AND (t.version_id IN (SELECT id FROM bad) OR t.adapter_id IN (SELECT id FROM unfit))
+               AND NOT EXISTS (SELECT FROM training.attempts r WHERE r.job_hash = t.job_hash AND r.state = 'running')
+        """),
+        {"author": author_id, "ids": list(document_ids)},
+    )
+    return list(rows.scalars())
+
+
+def unload_unfit(conn: Connection, author_id: UUID, document_ids: Sequence[UUID]) -> int:
+    """Keep no unfit adapter loaded to go back to. Returns how many were."""
+    stopped = conn.execute(
+        text(f"""
+            {_UNFIT}
+            UPDATE serving.deployments SET state = 'stopped', since = now(), reason = 'a document that it learnt was forgotten'
+             WHERE author_id = :author AND state = 'previous' AND adapter_id IN (SELECT id FROM unfit)
+        """),
+        {"author": author_id, "ids": list(document_ids)},
+    )
+    return int(stopped.rowcount)
 
 
 def recount_lexemes(conn: Connection, author_id: UUID) -> None:

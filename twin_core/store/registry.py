@@ -431,12 +431,14 @@ def fail_deployment(conn: Connection, deployment_id: UUID, reason: str) -> None:
 
 
 def switch_to(conn: Connection, deployment: Deployment) -> None:
-    """Let a deployment that came up serve; what served stays loaded, what was kept before that does not.
+    """Let a deployment that came up serve; what served stays loaded, unless it is tainted; what was kept before that does not.
 
     Raises Refused when it was given up meanwhile.
     """
+    before = serving(conn, deployment.author_id)
     _move(conn, deployment.author_id, "previous", "stopped", "superseded")
-    _move(conn, deployment.author_id, "serving", "previous", "superseded")
+    tainted = before is not None and _tainted(conn, before.adapter_id)
+    _move(conn, deployment.author_id, "serving", "stopped" if tainted else "previous", "superseded")
     moved = conn.execute(
         text("UPDATE serving.deployments SET state = 'serving', since = now() WHERE id = :id AND state = 'starting'"),
         {"id": deployment.id},
@@ -460,8 +462,8 @@ def go_back(conn: Connection, author_id: UUID, reason: str) -> Deployment | None
     before = next(iter(deployments(conn, author_id, states=["previous"])), None)
     if before is None and current.previous_id is not None:
         raise Refused(
-            "The adapter that served before is not loaded any more, since that was left once already. Approve an adapter "
-            "again, or train anew."
+            "The adapter that served before is not loaded any more: it was left once already, or a document that it learnt was "
+            "forgotten. Approve another adapter, or train anew."
         )
     if before is not None and _tainted(conn, before.adapter_id):
         raise Refused(
@@ -475,6 +477,12 @@ def go_back(conn: Connection, author_id: UUID, reason: str) -> Deployment | None
         {"id": before.id, "reason": reason},
     )
     return serving(conn, author_id)
+
+
+def withdraw_all(conn: Connection, author_id: UUID, reason: str) -> None:
+    """Nothing of the author serves, or is loaded to go back to, any more."""
+    for state in ("starting", *LOADED):
+        _move(conn, author_id, state, "withdrawn", reason)
 
 
 def _tainted(conn: Connection, adapter_id: str) -> bool:

@@ -1,7 +1,7 @@
 """The model card that goes with an adapter: what it is, on whose consent, on which data, how it measured, what it is not for.
 
-Written by huggingface_hub's ModelCard, whose header other tools read. It holds names, counts and figures and no text; what the
-scorecard found later is in the registry, because a card inside a stored file is not rewritten.
+Written by huggingface_hub's ModelCard, whose header other tools read. It holds names, counts and figures and no text. A card inside a
+stored file is not rewritten: what the scorecard finds later is in the registry, and is put in where the card is shown.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from twin_core.store.datasets import Version
 from twin_core.training.arguments import Trained
 from twin_core.training.config import flat
 from twin_core.training.job import Job
+
+LIMITS = "## Limits"
+"""The section before which a scorecard is put in."""
 
 
 def write(job: Job, made: Trained, *, author: Author, sources: Sequence[Source], version: Version, code: str) -> Path:
@@ -65,7 +68,7 @@ author's text. The newest documents are held out. The author's text is always th
 Loss on {int(made.figures.get("held_out_rows", 0))} held-out examples is a first look. Whether it sounds like the author, and is right, is
 in the scorecard of this version, without which it is not promoted.
 
-## Limits
+{LIMITS}
 
 - It may state what the author never said. Drafts are for the author to read, correct and answer for.
 - It may repeat sentences of the training text. The scorecard measures how far.

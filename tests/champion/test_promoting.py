@@ -158,7 +158,13 @@ def test_what_saw_a_forgotten_document_is_neither_promoted_nor_gone_back_to(benc
     promote(bench, first)
     bench.evaluate(second, champion=first)
     promote(bench, second)
-    bench.taint()
+    with bench.database.transaction() as conn:  # a version of its own, which nobody forgets anything of
+        conn.exec_driver_sql(
+            "INSERT INTO training.dataset_versions (id, author_id, kind, input_hash, examples, manifest) "
+            "SELECT 'clean', author_id, kind, 'clean', examples, manifest FROM training.dataset_versions"
+        )
+        conn.exec_driver_sql("UPDATE training.adapters SET version_id = 'clean' WHERE id = %s", (second.id,))
+        conn.exec_driver_sql("UPDATE training.dataset_versions SET tainted_at = now() WHERE id <> 'clean'")
     with pytest.raises(Refused, match="forgotten"):
         go_back(bench)
     assert bench.serving() == "ann-v2"
@@ -166,6 +172,17 @@ def test_what_saw_a_forgotten_document_is_neither_promoted_nor_gone_back_to(benc
     bench.evaluate(third, champion=second)
     assert judged(bench, third)[0] is Verdict.REFUSED
     assert "forgotten on" in judged(bench, third)[1]
+
+
+def test_from_what_saw_a_forgotten_document_there_is_a_way_back_to_the_base(bench: Bench) -> None:
+    first, second = bench.adapter("one"), bench.adapter("two")
+    bench.evaluate(first)
+    promote(bench, first)
+    bench.evaluate(second, champion=first)
+    promote(bench, second)
+    bench.taint()
+    assert go_back(bench) is None
+    assert bench.serving() is None
 
 
 def test_evidence_against_an_earlier_champion_or_on_another_split_counts_for_nothing(bench: Bench) -> None:

@@ -88,6 +88,29 @@ def test_a_longer_answer_is_cut_at_a_sentence_and_a_shorter_one_is_no_pair(write
         prefer(writer, model)
 
 
+def test_when_the_asking_stops_it_is_said_why_and_what_was_answered_is_kept(writer: Writer, model: ChatServer) -> None:
+    writer.write(*MANY)
+    writer.build()
+    model.words, model.faults = ("Too short.",), [None] * 6
+    model.fault = "silent"
+    with pytest.raises(NothingToPublish, match="The asking stopped: ") as told:
+        prefer(writer, model, llm_first_token_seconds=1)
+    assert "3 the model's answer differs in length" in str(told.value)
+
+
+def test_the_local_server_is_asked_one_question_at_a_time(writer: Writer, model: ChatServer) -> None:
+    writer.write(*MANY)
+    writer.build()
+    model.engine = "transformers"
+    model.pause = 0.3
+    # Eight at once would wait for each other's answers and give up: this server takes them in turn.
+    built = prefer(writer, model, llm_engine="transformers")
+    assert built.counts["answers kept"] + built.counts["answers asked"] == 12
+    assert model.most_at_once == 1
+    assert prefer(writer, model, dataset_rejected_models=["other"]).counts["answers asked"] == 12
+    assert model.most_at_once > 1
+
+
 def test_pairs_of_one_document_are_capped(writer: Writer, model: ChatServer) -> None:
     sections = "\n\n".join(f"## Part {number}\n\n{prose(600 + number, 20)}" for number in range(6))
     writer.write(article(100, sections, day=0), *MANY)

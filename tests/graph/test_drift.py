@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def of_such_lengths(texts: list[str]) -> list[str]:
     there = sorted((one for one in reference_texts() if len(one.split()) > 30), key=lambda one: len(one.split()))
     lengths = [len(one.split()) for one in there]
     chosen: list[str] = []
-    for one in sorted(texts, key=lambda one: len(one.split())):
-        at = next((at for at, words in enumerate(lengths) if words >= len(one.split())), len(there) - 1)
+    for wanted in sorted(len(re.sub(r"^---\n.*?\n---\n", "", one, flags=re.DOTALL).split()) for one in texts):
+        at = next((at for at, words in enumerate(lengths) if words >= wanted), len(there) - 1)
         chosen.append(there.pop(at))
         lengths.pop(at)
     return chosen

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import dagster as dg
 import pytest
 
 from tests.champion.lora_server import LoraServer
 from tests.champion.scenario import BELOW, Bench
+from tests.champion.test_forgotten import forget
 from tests.graph.scenario import Story
 from twin_assets.sensors import LEARN_KEY, approvals, retrain
 from twin_core import identity
@@ -223,20 +225,28 @@ def test_three_days_on_which_a_twin_learns_by_itself(bench: Bench, story: Story)
     with bench.database.transaction() as conn:
         assert [one.adapter_id for one in registry.deployments(conn, states=["serving"])] == [second.id]
 
-    # A document is forgotten: the champion is tainted, the graph says so, and its dataset is not learnt again.
-    bench.taint()
+    # A document is forgotten: the champion is tainted, the graph says so by itself, and its dataset is not learnt again.
+    with bench.database.transaction() as conn:
+        forgotten = conn.exec_driver_sql("SELECT min(document_id::text) FROM training.dataset_documents").scalar_one()
+    forget(bench, UUID(forgotten))
+    (request,) = tick(story, approvals).run_requests or []
+    done = run(story, request, "promote")
+    (shown,) = done.asset_materializations_for_node("champion")
+    assert (shown.metadata["serving"].value, shown.metadata["tainted"].value) == ("ann-v2", True)
+    checks = {one.check_name: one for one in done.get_asset_check_evaluations()}
+    assert (checks["untainted"].passed, checks["shown_in_mlflow"].passed) == (False, True)
+    assert checks["untainted"].severity == dg.AssetCheckSeverity.WARN
+    assert said(tick(story, approvals)) == "No decision is open."
+    assert said(tick(story, retrain)) == "ann: no dataset yet"
+
+    # What was trained on it before is refused, whatever its figures.
     third = bench.adapter("three")
     bench.evaluate(third, champion=second)
     bench.approve(third)
     (request,) = tick(story, approvals).run_requests or []
-    done = run(story, request, "promote")
-    (shown,) = done.asset_materializations_for_node("champion")
-    assert shown.metadata["tainted"].value is True
-    checks = {one.check_name: one for one in done.get_asset_check_evaluations()}
-    assert (checks["untainted"].passed, checks["shown_in_mlflow"].passed) == (False, True)
-    assert checks["untainted"].severity == dg.AssetCheckSeverity.WARN
+    (shown,) = run(story, request, "promote").asset_materializations_for_node("champion")
     assert "was forgotten" in str(shown.metadata["decisions"].value)
-    assert said(tick(story, retrain)) == "ann: no dataset yet"
+    assert bench.serving() == "ann-v2"
 
 
 def more(bench: Bench, count: int) -> str:

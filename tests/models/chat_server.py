@@ -44,6 +44,9 @@ class ChatServer:
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set when a caller left before its answer was complete."""
     port: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
+    """Most requests that were being answered at the same time."""
 
     @property
     def url(self) -> str:
@@ -79,6 +82,8 @@ class ChatServer:
                 return
             self.requests.append(json.loads(body))
             self.headers.append(headers)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             fault = self.faults.pop(0) if self.faults else self.fault
             gone = asyncio.ensure_future(reader.read())
             answering = asyncio.ensure_future(self._answer(writer, path, json.loads(body), fault))
@@ -88,6 +93,7 @@ class ChatServer:
             for task in (gone, answering):
                 task.cancel()
             await asyncio.gather(gone, answering, return_exceptions=True)
+            self.at_once -= 1
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from time import monotonic
 
 import pytest
@@ -44,6 +45,19 @@ async def test_every_engine_gives_the_whole_answer_with_its_usage(
     assert text == WHOLE
     assert end.usage == Usage(prompt_tokens=11, completion_tokens=4)
     assert end.reason == "stop"
+
+
+async def test_a_least_length_is_asked_for_as_each_engine_understands_it(
+    engine: ChatServer, chat_settings: Settings
+) -> None:
+    for speaks in ("vllm", "transformers", "tgi"):
+        engine.engine = speaks
+        async with ChatClient(chat_settings.model_copy(update={"llm_engine": speaks})) as client:
+            await client.complete(QUESTION, min_tokens=40)
+    vllm, transformers, tgi = engine.requests
+    assert vllm["min_tokens"] == 40
+    assert json.loads(transformers["generation_config"]) == {"min_new_tokens": 40, "do_sample": True}
+    assert not {"min_tokens", "generation_config"} & set(tgi)
 
 
 async def test_tokens_arrive_as_they_are_written(engine: ChatServer, chat_settings: Settings) -> None:

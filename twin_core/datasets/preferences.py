@@ -42,7 +42,9 @@ PREFERENCES_VERSION = "1"
 PURPOSE = "rejected"
 WITHIN = 0.25
 """Difference in length, either way, up to which a pair teaches style and not length."""
-TOKENS_PER_WORD = 2
+LEAST_TOKENS_PER_WORD, TOKENS_PER_WORD = 1.35, 2
+ASKING_VERSION = "2"
+"""Raise it when models are asked otherwise: kept answers then are asked for anew."""
 TEMPERATURE = 0.7
 LOT = 8
 """Questions at once. The local server answers one after the other, so there it is one: a queue would wait itself out."""
@@ -61,8 +63,8 @@ class Writer(Protocol):
         """Under which its answers are kept."""
         ...
 
-    async def write(self, prompt: Sequence[Message], *, max_tokens: int) -> str:
-        """One answer. Raises ChatError."""
+    async def write(self, prompt: Sequence[Message], *, words: int) -> str:
+        """One answer of about so many words. Raises ChatError."""
         ...
 
 
@@ -73,9 +75,25 @@ class ChatWriter:
     name: str
     client: ChatClient
 
-    async def write(self, prompt: Sequence[Message], *, max_tokens: int) -> str:
-        """One answer, the same for the same prompt where the engine honours a seed."""
-        said = await self.client.complete(prompt, max_tokens=max_tokens, temperature=TEMPERATURE, seed=0)
+    async def write(self, prompt: Sequence[Message], *, words: int) -> str:
+        """One answer, the same for the same prompt where the engine honours a seed.
+
+        A model that ends early would be told apart by its length alone, so it is asked for more; one that goes on is cut at a
+        sentence (`fitted`). How many of its tokens make a word is seen in its first answer.
+        """
+        per_word = LEAST_TOKENS_PER_WORD
+        for _ in range(2):
+            said = await self.client.complete(
+                prompt,
+                min_tokens=ceil(words * per_word),
+                max_tokens=ceil(words * max(TOKENS_PER_WORD, per_word * (1 + WITHIN))) + 20,
+                temperature=TEMPERATURE,
+                seed=0,
+            )
+            written, usage = count_words(said.text), said.end.usage
+            if not written or usage is None or written >= (1 - WITHIN) * words:
+                break
+            per_word = usage.completion_tokens / written
         return said.text
 
 
@@ -304,7 +322,7 @@ async def _write_one(writer: Writer, example: Example) -> store.KeptAnswer:
     answer: str | None = None
     reason: str | None = NO_ANSWER
     try:
-        written = (await writer.write(messages, max_tokens=ceil(example.words * TOKENS_PER_WORD) + 20)).strip()
+        written = (await writer.write(messages, words=example.words)).strip()
         answer, reason = (written, None) if written else (None, NO_ANSWER)
     except ChatRefused as error:
         reason = f"the model refused it: {error}"
@@ -321,7 +339,9 @@ async def _write_one(writer: Writer, example: Example) -> store.KeptAnswer:
 
 
 def _key(example: Example, name: str) -> str:
-    return identity.sha256("\x1f".join((name, str(example.words), *(content for _, content in example.prompt))))
+    return identity.sha256(
+        "\x1f".join((ASKING_VERSION, name, str(example.words), *(content for _, content in example.prompt)))
+    )
 
 
 def _pair(example: Example, origin: str, rejected: str) -> Example:

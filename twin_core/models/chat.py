@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import ipaddress
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -186,11 +187,14 @@ class ChatClient:
         messages: Sequence[Message],
         *,
         max_tokens: int | None = None,
+        min_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
         schema: Mapping[str, object] | None = None,
     ) -> AsyncGenerator[Token | End]:
         """The answer as it is written: tokens, then one End. Close the generator to cancel the generation.
+
+        `min_tokens` asks for an answer of at least that length: vLLM and `transformers serve` give one, TGI has no way to be asked.
 
         `schema` asks for JSON of this JSON Schema. Engines that constrain the answer to it do; `transformers serve`
         cannot, so validate what comes.
@@ -198,7 +202,7 @@ class ChatClient:
         Repeated only before the first token, on connection errors, 429 and 503, honouring Retry-After, within the
         first-token time. Raises one of the ChatError classes, whose text says what to do.
         """
-        asked = _Asked(messages, max_tokens, temperature, seed, schema)
+        asked = _Asked(messages, max_tokens, min_tokens, temperature, seed, schema)
         deadline = monotonic() + self._settings.llm_first_token_seconds
         for attempt in range(1, self._attempts + 1):
             try:
@@ -217,13 +221,16 @@ class ChatClient:
         messages: Sequence[Message],
         *,
         max_tokens: int | None = None,
+        min_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
         schema: Mapping[str, object] | None = None,
     ) -> Completion:
         """The whole answer. Streamed underneath, so that the same timeouts and errors hold."""
         parts: list[str] = []
-        asked = self.stream(messages, max_tokens=max_tokens, temperature=temperature, seed=seed, schema=schema)
+        asked = self.stream(
+            messages, max_tokens=max_tokens, min_tokens=min_tokens, temperature=temperature, seed=seed, schema=schema
+        )
         async with aclosing(asked) as events:
             async for event in events:
                 if isinstance(event, End):
@@ -278,9 +285,18 @@ class ChatClient:
             body["seed"] = asked.seed
         if asked.schema is not None and (wanted := self._response_format(asked.schema)):
             body["response_format"] = wanted
+        if asked.min_tokens is not None:
+            body |= self._at_least(asked.min_tokens)
         if self._settings.llm_engine != "transformers":  # that one always counts, and warns about the field
             body["stream_options"] = {"include_usage": True}
         return body
+
+    def _at_least(self, tokens: int) -> dict[str, object]:
+        if self._settings.llm_engine == "vllm":
+            return {"min_tokens": tokens}
+        if self._settings.llm_engine == "transformers":  # what is said here counts in place of the model's own settings
+            return {"generation_config": json.dumps({"min_new_tokens": tokens, "do_sample": True})}
+        return {}
 
     def _response_format(self, schema: Mapping[str, object]) -> dict[str, object] | None:
         if self._settings.llm_engine == "transformers":
@@ -446,6 +462,7 @@ class _Asked:
 
     messages: Sequence[Message]
     max_tokens: int | None
+    min_tokens: int | None
     temperature: float | None
     seed: int | None
     schema: Mapping[str, object] | None

@@ -450,7 +450,8 @@ def switch_to(conn: Connection, deployment: Deployment) -> None:
 def go_back(conn: Connection, author_id: UUID, reason: str) -> Deployment | None:
     """Let the adapter that served before serve again, at once; None when it is the base model that does.
 
-    Raises NotFound when none serves, Refused when the one before is not loaded any more or saw a forgotten document.
+    From one that saw a forgotten document there is always a way back, at least to the base model. Raises NotFound when none
+    serves, Refused when the one before is not loaded any more or saw a forgotten document itself.
     """
     now = conn.execute(
         text("SELECT * FROM serving.deployments WHERE author_id = :author AND state = 'serving' FOR UPDATE"),
@@ -460,12 +461,15 @@ def go_back(conn: Connection, author_id: UUID, reason: str) -> Deployment | None
     if current is None:
         raise NotFound("No adapter serves: the base model answers already.")
     before = next(iter(deployments(conn, author_id, states=["previous"])), None)
-    if before is None and current.previous_id is not None:
+    fit = before is not None and not _tainted(conn, before.adapter_id)
+    if not fit and _tainted(conn, current.adapter_id):
+        before = None  # what may not serve is left for the base model, where nothing better is loaded
+    elif before is None and current.previous_id is not None:
         raise Refused(
             "The adapter that served before is not loaded any more: it was left once already, or a document that it learnt was "
             "forgotten. Approve another adapter, or train anew."
         )
-    if before is not None and _tainted(conn, before.adapter_id):
+    elif before is not None and not fit:
         raise Refused(
             f"{before.served_name} was trained on a document that was forgotten since, so it may not serve. Train anew."
         )

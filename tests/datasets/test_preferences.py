@@ -92,7 +92,7 @@ def test_when_the_asking_stops_before_a_pair_is_made_it_is_said_why(writer: Writ
     writer.write(*MANY)
     writer.build()
     model.fault = "html"
-    with pytest.raises(NothingToPublish, match="The asking stopped: .*no chat"):
+    with pytest.raises(NothingToPublish, match="The asking stopped: .*does not speak the chat protocol"):
         prefer(writer, model)
 
 

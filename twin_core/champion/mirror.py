@@ -17,9 +17,10 @@ from sqlalchemy import Connection
 
 from twin_core.champion.judging import judge
 from twin_core.champion.model_card import evaluated
-from twin_core.errors import NotFound, TwinError
+from twin_core.errors import TwinError
 from twin_core.models.adapter_files import read_card
 from twin_core.records import Author
+from twin_core.runtime.mlflow_store import require_mlflow, tracking_uri
 from twin_core.runtime.services import child_environment
 from twin_core.runtime.urls import url_for
 from twin_core.settings import Settings, settings
@@ -29,7 +30,7 @@ from twin_core.store.authors import author_by_slug
 from twin_core.store.database import Database
 from twin_core.store.files import file_store, read_file
 from twin_core.store.registry import Deployment
-from twin_core.training.tracking import registered_name, tracking_uri
+from twin_core.training.tracking import registered_name
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 MOST_SECONDS = 120
@@ -149,6 +150,7 @@ def main(arguments: Sequence[str]) -> int:
     here = settings()
     database = Database(url_for(here), pool_size=1)
     try:
+        uri = require_mlflow(here)
         with database.transaction() as conn:
             author = author_by_slug(conn, arguments[0])
             said = said_of(conn, author, here=here)
@@ -159,9 +161,6 @@ def main(arguments: Sequence[str]) -> int:
         database.close()
     import mlflow
 
-    uri = tracking_uri(here)
-    if uri is None:
-        raise NotFound("TWIN_MLFLOW_URL is `off`, so there is nothing to mirror to.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     write(mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri), registered_name(author.slug), said)
     return 0

@@ -160,12 +160,19 @@ def scratch() -> Iterator[Settings]:
 
 
 def load(
-    database: Database, settings: Settings, slug: str, texts: Sequence[str], rows: Vectors, *, every: int = 5_000
+    database: Database,
+    settings: Settings,
+    slug: str,
+    texts: Sequence[str],
+    rows: Vectors,
+    *,
+    model: str = "npl",
+    every: int = 5_000,
 ) -> Author:
     """Put texts into the feature tables of a new author, one document with one chunk each, as the stages would."""
     with database.transaction() as conn:
         author = authors.add_author(conn, slug=slug, name=slug)
-        vectors.register_model(conn, "npl", rows.shape[1])
+        vectors.register_model(conn, model, rows.shape[1])
     for start in range(0, len(texts), every):
         numbered = list(enumerate(texts[start : start + every], start=start))
         made = [indexed(author, number, body) for number, body in numbered]
@@ -179,13 +186,13 @@ def load(
             vectors.write_vectors(
                 conn,
                 author.id,
-                "npl",
+                model,
                 [(one.chunk.id, one.chunk.embed_hash, rows[n]) for n, one in enumerate(made, start)],
             )
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE features.chunks, features.postings, features.embeddings"))
         conn.execute(text("VACUUM ANALYZE features.cleaned_documents, features.chunked_documents"))
-    ensure_vector_index(database, author.id, "npl", settings=settings)
+    ensure_vector_index(database, author.id, model, settings=settings)
     return author
 
 

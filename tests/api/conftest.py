@@ -10,12 +10,14 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
+from litestar import Litestar
 
 from tests.api.scenario import two_authors
 from tests.conftest import free_port
 from tests.models.chat_server import ChatServer
 from twin_api.app import create_app
 from twin_api.limits import Limits
+from twin_api.services import Services, services_of
 from twin_core.records import Author
 from twin_core.settings import Settings
 from twin_core.store import keys
@@ -70,10 +72,22 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-def served(settings: Settings, limits: Limits) -> Iterator[str]:
+def app(settings: Settings, limits: Limits) -> Litestar:
+    """The API, not started yet."""
+    return create_app(settings, limits)
+
+
+@pytest.fixture
+def services(app: Litestar, served: str) -> Services:
+    """What the running API works with."""
+    return services_of(app)
+
+
+@pytest.fixture
+def served(app: Litestar) -> Iterator[str]:
     """The URL of the API, served by uvicorn in a thread as `twin up` serves it in a process."""
     port = free_port()
-    config = uvicorn.Config(create_app(settings, limits), port=port, log_level="warning", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,0 +1,238 @@
+"""An author with a key of their own tries every route of the API for what is another author's: ids, rows, texts.
+
+The routes come from the schema that the API publishes, so a new one is tried without a word here; one with a kind of
+id that this file does not know fails until it is taught. Isolation is held by two things, row-level security and the
+predicate in each statement, and each is tried without the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from sqlalchemy import event, text
+
+from tests.api.conftest import Api
+from tests.champion.scenario import Bench
+from twin_api.limits import Limits
+from twin_api.services import Services
+from twin_core.runtime.urls import url_for
+from twin_core.settings import Settings
+from twin_core.store.database import Database
+
+UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# `author_id = %(author)s`, with or without an alias in front and a cast behind.
+PREDICATE = re.compile(r"((?:\w+\.)*author_id\s*=\s*(?:CAST\()?%\(\w+\)s(?:::\w+)?(?:\s+AS\s+uuid\))?)", re.IGNORECASE)
+WORDS = ("on a day when the tide was", "What were the tides", "Ann's own words")
+"""What only Ann wrote or asked."""
+HELD_BY_RLS_ALONE = "row-level security alone"
+HELD_BY_PREDICATE_ALONE = "the predicate alone"
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(requests_per_minute=100_000)
+
+
+@pytest.fixture
+def bench(api: Api, settings: Settings) -> Bench:
+    return Bench(api.database, settings, slug="ann")
+
+
+@dataclass
+class Ann:
+    """What there is of the author under attack."""
+
+    client: httpx2.Client
+    ids: Mapping[str, str]
+    """Name of a path parameter, with the path's first part where several routes share the name -> an id of hers."""
+
+    def fill(self, template: str) -> str:
+        """The path with her ids in it."""
+
+        def one(found: re.Match[str]) -> str:
+            name = found[1]
+            resource = template.split("/")[2]
+            value = self.ids.get(f"{resource}.{name}") or self.ids.get(name)
+            assert value, f"{template} has a parameter {name} that this file knows no id of: teach it"
+            return value
+
+        return re.sub(r"\{(\w+)\}", one, template)
+
+
+@pytest.fixture
+def ann(api: Api, bench: Bench) -> Iterator[Ann]:
+    adapter = bench.adapter("one")
+    bench.evaluate(adapter)
+    with api.client(api.new_key(bench.author, "admin").secret) as client:
+
+        def made(response: httpx2.Response) -> Any:
+            assert response.is_success, response.text
+            return response.json()
+
+        asked = {"model": "ann", "messages": [{"role": "user", "content": "What were the tides of note 3?"}]}
+        trace = made(client.post("/v1/chat/completions", json=asked))["trace_id"]
+        made(client.post("/v1/feedback", json={"trace_id": trace, "verdict": "up", "edited": "Ann's own words."}))
+        documents = made(client.get("/v1/documents"))["documents"]
+        (source, *_) = made(client.get("/v1/sources"))["sources"]
+        decision = made(client.post(f"/v1/adapters/{adapter.id}/approve", json={}))
+        forgetting = made(client.delete(f"/v1/documents/{documents[-1]['id']}"))
+        collecting = made(client.post("/v1/collect", json={"source_ids": [source["id"]]}))
+        key = made(client.post("/v1/keys", json={"name": "Ann's", "scopes": ["read"]}))
+        yield Ann(
+            client,
+            {
+                "document_id": documents[0]["id"],
+                "trace_id": trace,
+                "adapter_id": adapter.id,
+                "decision_id": decision["id"],
+                "source_id": source["id"],
+                "key_id": key["id"],
+                "version_id": bench.version_id,
+                "slug": "ann",
+                "forget-requests.request_id": forgetting["id"],
+                "collect.request_id": collecting["id"],
+                "sources.request_id": collecting["id"],
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route and one method."""
+
+    method: str
+    template: str
+    about: Mapping[str, Any]
+
+    @property
+    def has_ids(self) -> bool:
+        return "{" in self.template
+
+
+def operations(client: httpx2.Client) -> list[Operation]:
+    """Every operation that the API publishes."""
+    schema = client.get("/schema/openapi.json").json()
+    return [
+        Operation(method.upper(), template, {**about, "components": schema["components"]})
+        for template, methods in schema["paths"].items()
+        for method, about in methods.items()
+        if method in {"get", "post", "put", "patch", "delete"}
+    ]
+
+
+def bodies(operation: Operation, ann: Ann) -> list[dict[str, Any]]:
+    """Bodies to try: each documented example, with Ann's ids wherever an id may stand."""
+    content = operation.about.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None:
+        return [{}]
+    given = [example["value"] for example in content.get("examples", {}).values() if "value" in example]
+    named: dict[str, Any] = {name: value for name in properties(operation) if (value := ann.ids.get(name))}
+    named |= {
+        f"{name}s": [ann.ids[name]] for name in ("source_id", "document_id") if f"{name}s" in properties(operation)
+    }
+    if "revise" in properties(operation):
+        given.append({"revise": ann.ids["trace_id"], "instruction": "shorter"})
+    return [{**one, **named} for one in given] or [named]
+
+
+def properties(operation: Operation) -> set[str]:
+    """Names of the fields of its body."""
+    schema = operation.about.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    reference = schema.get("$ref", "").rsplit("/", 1)[-1]
+    found = operation.about["components"]["schemas"].get(reference, schema)
+    return set(found.get("properties", {}))
+
+
+def parameters(operation: Operation, ann: Ann) -> dict[str, str]:
+    """Query parameters that name something, with Ann's ids."""
+    named = {
+        one["name"]: ann.ids.get(one["name"]) or ann.ids.get(f"{one['name']}_id")
+        for one in operation.about.get("parameters", [])
+        if one["in"] == "query"
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def digests(database: Database, author: UUID) -> dict[str, str]:
+    """A digest of the author's rows in each table that has an author."""
+    with database.transaction() as conn:
+        tables = conn.execute(
+            text("""SELECT c.table_schema || '.' || c.table_name FROM information_schema.columns c
+                    JOIN information_schema.tables t USING (table_schema, table_name)
+                    WHERE c.column_name = 'author_id' AND t.table_type = 'BASE TABLE' ORDER BY 1""")
+        ).scalars()
+        return {
+            table: str(
+                conn.execute(
+                    text(
+                        f"SELECT md5(coalesce(string_agg(r::text, '|' ORDER BY r::text), '')) FROM {table} r "
+                        "WHERE author_id = :author"
+                    ),
+                    {"author": author},
+                ).scalar()
+            )
+            for table in tables
+        }
+
+
+@pytest.fixture(params=["both", HELD_BY_RLS_ALONE, HELD_BY_PREDICATE_ALONE])
+def held_by(request: pytest.FixtureRequest, services: Services, settings: Settings, ann: Ann) -> Iterator[str]:
+    """What holds the authors apart while Mallory tries. Set up after everything of Ann's is there."""
+    if request.param == HELD_BY_RLS_ALONE:
+        engine = services.database.engine
+        event.listen(engine, "before_cursor_execute", _without_predicate, retval=True)
+        yield request.param
+        event.remove(engine, "before_cursor_execute", _without_predicate)
+    elif request.param == HELD_BY_PREDICATE_ALONE:
+        ours, services.database = services.database, Database(url_for(settings))  # the owner: policies do not bind it
+        yield request.param
+        services.database.close()
+        services.database = ours
+    else:
+        yield request.param
+
+
+def _without_predicate(
+    _conn: object, _cursor: object, statement: str, values: object, _context: object, _many: bool
+) -> tuple[str, object]:
+    return PREDICATE.sub(r"(\1 OR true)", statement), values
+
+
+def test_a_hostile_author_gets_nothing_of_anothers_by_any_route_and_moves_nothing(
+    api: Api, bench: Bench, ann: Ann, held_by: str
+) -> None:
+    hers = {*ann.ids.values()} - {"ann"}
+    before = digests(api.database, bench.author.id)
+    tried, leaks = 0, []
+    with api.client(api.new_key(api.mallory, "admin").secret) as mallory:
+        for operation in operations(mallory):
+            if operation.template.startswith("/v1/session"):
+                continue
+            path = ann.fill(operation.template)
+            for body in bodies(operation, ann):
+                sent = {"json": body} if operation.method in {"POST", "PUT", "PATCH"} else {}
+                response = mallory.request(operation.method, path, params=parameters(operation, ann), **sent)
+                tried += 1
+                named = f"{operation.method} {operation.template} -> {response.status_code}"
+                if response.status_code >= 500 or (operation.has_ids and response.is_success):
+                    leaks.append(named)
+                # What Mallory sent may come back in an error; what she did not send may not come at all.
+                told = hers - set(UUIDS.findall(path + str(body) + str(response.request.url)))
+                leaks += [f"{named}: {one}" for one in (*WORDS, *told) if one in response.text]
+    after = digests(api.database, bench.author.id)
+    assert leaks == []
+    assert {table for table, digest in before.items() if after[table] != digest} == set()
+    assert tried > 40
+
+
+def test_the_ids_that_are_tried_are_real_ones(ann: Ann) -> None:
+    read = [one for one in operations(ann.client) if one.method == "GET" and one.has_ids]
+    answers = {one.template: ann.client.get(ann.fill(one.template)).status_code for one in read}
+    assert {template: status for template, status in answers.items() if status != 200} == {}
+    assert len(answers) >= 8

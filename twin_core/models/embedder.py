@@ -17,6 +17,7 @@ import numpy as np
 
 from twin_core.errors import ServiceUnavailable, ValidationFailed
 from twin_core.models.embedding_model import EmbeddingModel, embedding_model
+from twin_core.models.together import Together
 from twin_core.models.tokenizer import TokenCounter, counter_of
 from twin_core.settings import Settings
 
@@ -41,6 +42,7 @@ class Embedder:
         self._batch_tokens = batch_tokens
         self._loaded: Any = None
         self._lock = Lock()
+        self._queries = Together(lambda texts: self._encode(texts, model.query_prompt))
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens included. Loads no torch."""
@@ -55,8 +57,11 @@ class Embedder:
         return self._encode(texts, self._model.document_prompt)
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The same for queries. Differs from `encode` only for models that want a prompt in front of a query."""
-        return self._encode(texts, self._model.query_prompt)
+        """The same for queries, in front of which some models want a prompt; threads that ask at once share a batch.
+
+        In bfloat16 a vector then differs from the one of its text alone in the third digit, as padding rounds it.
+        """
+        return np.asarray(self._queries(texts), dtype=np.float32).reshape(len(texts), self.dimension)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)

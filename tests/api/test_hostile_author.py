@@ -252,8 +252,8 @@ def sweep(api: Api, bench: Bench, ann: Ann) -> list[str]:
                 continue
             path = ann.fill(operation.template)
             for body in bodies(operation, ann):
-                sent = {"json": body} if operation.method in {"POST", "PUT", "PATCH"} else {}
-                with mallory.stream(operation.method, path, params=parameters(operation, ann), **sent) as response:
+                sent = body if operation.method in {"POST", "PUT", "PATCH"} else None
+                with mallory.stream(operation.method, path, params=parameters(operation, ann), json=sent) as response:
                     answer = begun(response)
                 tried += 1
                 named = f"{operation.method} {operation.template} -> {response.status_code}"

@@ -42,7 +42,9 @@ class Embedder:
         self._batch_tokens = batch_tokens
         self._loaded: Any = None
         self._lock = Lock()
-        self._queries = Together(lambda texts: self._encode(texts, model.query_prompt))
+        self._queries: Together[str, NDArray[np.float32]] = Together(
+            lambda texts: list(self._encode(texts, model.query_prompt))
+        )
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens included. Loads no torch."""

@@ -136,6 +136,37 @@ def test_every_fault_on_the_way_to_the_model_ends_as_said(
     raise AssertionError("a connection to the model was left open")
 
 
+WRITTEN: dict[Fault | None, tuple[str, str]] = {
+    # What a draft comes to (status, outcome, why it ended), and what its trace says.
+    None: ("200 answered (stop)", "answered"),
+    "refused": ("200 retrieval_only (stop)", "retrieval_only"),
+    "slow first token": ("200 retrieval_only (stop)", "retrieval_only"),
+    "500": ("200 retrieval_only (stop)", "retrieval_only"),
+    "malformed mid-stream": ("502", "failed"),
+    "reset mid-stream": ("502", "failed"),
+    "endless stream": ("200 answered (length)", "answered"),
+}
+
+
+@pytest.mark.parametrize("fault", WRITTEN, ids=str)
+def test_a_draft_ends_as_said_too(api: Api, proxy: FaultProxy, fault: Fault | None) -> None:
+    def drafted() -> str:
+        with api.client(key.secret) as client:
+            answer = client.post("/v1/write", json={"kind": "reply", "brief": "Why do you restore backups?"})
+        if answer.status_code != 200:
+            return str(answer.status_code)
+        (draft,) = answer.json()["drafts"]
+        return f"200 {draft['outcome']} ({draft['finish_reason']})"
+
+    key = api.new_key(api.jane, "write")
+    proxy.break_with(fault)
+    told, outcome = WRITTEN[fault]
+    assert drafted() == told
+    assert latest_trace(api)[0] == outcome
+    proxy.break_with(None)
+    assert drafted() == "200 answered (stop)", "the place among the streams was not given back"
+
+
 def _print(
     fault: str | None, at_once: str, as_stream: str, outcome: str, asked: int, seconds: float, reason: str
 ) -> None:

@@ -50,7 +50,9 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     schema: dict[str, Any] = {
         **dict.fromkeys(("trace_id", "kind", "parent_id", "question", "instruction", "answer", "texts"), pl.String),
         **dict.fromkeys(("outcome", "error", "prompt_version", "model", "engine", "adapter_id"), pl.String),
-        **dict.fromkeys(("dataset_version", "retrieval", "filters", "timings", "verdict", "edited"), pl.String),
+        **dict.fromkeys(
+            ("dataset_version", "cached_from", "retrieval", "filters", "timings", "verdict", "edited"), pl.String
+        ),
         "at": pl.Datetime("us", "UTC"),
         "queries": pl.List(pl.String),
         **dict.fromkeys(("seconds", "first_token_seconds", "cost"), pl.Float64),
@@ -60,7 +62,9 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     plain = [
         {
             **row,
-            **{name: None if row[name] is None else str(row[name]) for name in ("trace_id", "parent_id")},
+            **{
+                name: None if row[name] is None else str(row[name]) for name in ("trace_id", "parent_id", "cached_from")
+            },
             # What it holds differs from row to row: as JSON the file has one shape.
             **{name: json.dumps(row[name]) for name in ("filters", "timings")},
         }

@@ -51,9 +51,8 @@ def days(conn: Connection, author_id: UUID, *, since: datetime, until: datetime)
     counted = conn.execute(
         text("""
             WITH told AS (
-                SELECT (a.at AT TIME ZONE 'UTC')::date AS day, a.*, t.cached_from
-                FROM analytics.answers a JOIN serving.traces t ON t.id = a.trace_id
-                WHERE a.author_id = :author AND t.author_id = :author AND a.at >= :since AND a.at < :until
+                SELECT (at AT TIME ZONE 'UTC')::date AS day, * FROM analytics.answers
+                WHERE author_id = :author AND at >= :since AND at < :until
             ), ended AS (
                 SELECT day, jsonb_object_agg(outcome, n) AS outcomes
                 FROM (SELECT day, outcome, count(*) AS n FROM told GROUP BY day, outcome) o GROUP BY day

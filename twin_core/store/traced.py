@@ -245,7 +245,7 @@ def rows_to_export(conn: Connection, author_id: UUID, wanted: Wanted, *, limit: 
         text(f"""
             SELECT trace_id, at, kind, parent_id, question, instruction, answer, texts, outcome, error, prompt_version,
                    model, engine, adapter_id, dataset_version, retrieval, queries, filters, timings, seconds,
-                   first_token_seconds, prompt_tokens, completion_tokens, cost, verdict, edited,
+                   first_token_seconds, prompt_tokens, completion_tokens, cost, cached_from, verdict, edited,
                    coalesce(p.passages, '[]') AS passages
             FROM analytics.answers a
             LEFT JOIN LATERAL (

@@ -101,14 +101,18 @@ def show(
     output.show(f"\n> {harmless(found.question)}\n\n{harmless(found.answer)}\n")
     if found.error:
         output.show(f"what went wrong: {harmless(found.error)}")
-    output.show(f"model {found.model or '-'}, engine {found.engine or '-'}, adapter {found.adapter_id or '-'}, ")
+    output.show(f"model {found.model or '-'}, engine {found.engine or '-'}, adapter {found.adapter_id or '-'}")
     output.show(f"prompt {found.prompt_version}, retrieval {found.retrieval}")
     for name, value in (("filters", found.filters), ("searched for", found.queries)):
         if value:
             output.show(f"{name}: {harmless(str(value))}")
     steps = ", ".join(f"{step} {seconds:.2f} s" for step, seconds in sorted(found.timings.items(), key=lambda s: s[1]))
-    tokens = f"{found.usage.get('prompt_tokens', 0)} + {found.usage.get('completion_tokens', 0)} tokens"
-    output.show(f"{steps}; {tokens}, cost {found.cost or 0:g}\n")
+    tokens = "no tokens were counted"
+    if found.usage:
+        tokens = f"{found.usage['prompt_tokens']} + {found.usage['completion_tokens']} tokens, cost {found.cost or 0:g}"
+    output.show(f"{steps}; {tokens}\n")
+    if found.cached_from:
+        output.show(f"given again from {found.cached_from}\n")
     places = {one.label: one for one in lineage.passages}
     output.show_rows(
         ["passage", "cited", "score", "title", "source", "still so"],

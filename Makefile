@@ -21,7 +21,10 @@ ifneq ($(strip $(PIP_LINKS)),)
 export UV_FIND_LINKS := $(subst $(space),$(comma),$(strip $(PIP_LINKS)))
 endif
 
-.PHONY: setup demo up down test test-all lint style types bench constraints clean
+# Where `make client` puts the Python client of the API.
+CLIENT ?= build/client
+
+.PHONY: setup demo up down test test-all lint style types bench client constraints clean
 .DEFAULT_GOAL := demo
 
 setup: $(STAMP)
@@ -63,6 +66,14 @@ test-all: lint
 bench: setup
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/retrieval.py
+
+# A Python client, made from the schema of the API as it is now. Not kept: make it again after a change.
+client: setup
+	@mkdir -p $(CLIENT)
+	$(BIN)/litestar --app twin_api.app:create_app schema openapi --output $(CLIENT)/openapi.json
+	printf 'package_name_override: twin_client\nproject_name_override: twin-client\n' > $(CLIENT)/config.yaml
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/openapi-python-client generate --path $(CLIENT)/openapi.json --config $(CLIENT)/config.yaml \
+	  --meta none --overwrite --output-path $(CLIENT)/twin_client
 
 # Without find-links: a local CPU build of torch would be written down, which nobody else could install.
 constraints:

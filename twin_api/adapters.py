@@ -11,11 +11,13 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
-from litestar.params import Parameter
+from litestar.openapi.spec import Example
+from litestar.params import Body, Parameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from twin_api.auth import requires
 from twin_api.limits import ADAPTERS_PER_PAGE
+from twin_api.operations import ONCE, Write
 from twin_api.paging import Cursor
 from twin_api.schemas import (
     ERRORS,
@@ -34,6 +36,13 @@ from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
 
 _LISTING = "adapters"
+_APPROVE = [
+    Example(summary="It is better", value={}),
+    Example(
+        summary="A person's word where the evidence is thin", value={"reason": "read twenty drafts, they are hers"}
+    ),
+]
+_REJECT = [Example(summary="Not this one", value={"reason": "it opens every post with a question"})]
 AdapterId = Annotated[str, Parameter(max_length=100)]
 
 
@@ -60,11 +69,16 @@ class AdaptersController(Controller):
         "/{adapter_id:str}/approve",
         status_code=HTTP_202_ACCEPTED,
         guards=[requires("admin")],
+        operation_class=Write,
         summary="Approve an adapter",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def approve(
-        self, adapter_id: AdapterId, data: ApproveRequest, holder: KeyHolder, services: Services
+        self,
+        adapter_id: AdapterId,
+        data: Annotated[ApproveRequest, Body(examples=_APPROVE)],
+        holder: KeyHolder,
+        services: Services,
     ) -> Response[DecisionView]:
         """Refused at once where the rule says no. Else it serves soon; `/v1/adapters/decisions/{id}` says how far it is."""
         return _accepted(
@@ -75,11 +89,16 @@ class AdaptersController(Controller):
         "/{adapter_id:str}/reject",
         status_code=HTTP_202_ACCEPTED,
         guards=[requires("admin")],
+        operation_class=Write,
         summary="Reject an adapter",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def reject(
-        self, adapter_id: AdapterId, data: RejectRequest, holder: KeyHolder, services: Services
+        self,
+        adapter_id: AdapterId,
+        data: Annotated[RejectRequest, Body(examples=_REJECT)],
+        holder: KeyHolder,
+        services: Services,
     ) -> Response[DecisionView]:
         """Recorded with its reason; an approval that was not carried out yet is overruled."""
         return _accepted(await asyncio.to_thread(_decide, services.database, holder, adapter_id, "reject", data.reason))
@@ -93,8 +112,9 @@ class AdaptersController(Controller):
         "/rollback",
         status_code=HTTP_200_OK,
         guards=[requires("admin")],
+        operation_class=Write,
         summary="Let the adapter that served before serve again",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def rollback(self, holder: KeyHolder, services: Services) -> ServingView:
         """At once. From the first adapter it goes back to the base model."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from litestar import Litestar
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
@@ -24,11 +25,14 @@ from twin_api.collect import CollectController
 from twin_api.datasets import DatasetsController
 from twin_api.document_text import DocumentTextController
 from twin_api.documents import DocumentsController, ForgetRequestsController
+from twin_api.embeddings import EmbeddingsController
 from twin_api.feedback import FeedbackController
 from twin_api.health import healthz, readyz
+from twin_api.idempotency import IdempotencyMiddleware
 from twin_api.imports import ImportsController
 from twin_api.keys import KeysController
 from twin_api.limits import BODY_BYTES, Limits
+from twin_api.mcp import mcp_route
 from twin_api.models import ModelsController
 from twin_api.pages import pages
 from twin_api.problems import HANDLERS
@@ -52,11 +56,14 @@ _HEADERS = {
 
 def create_app(settings: Settings | None = None, limits: Limits | None = None) -> Litestar:
     """The API over these settings (default: the process's own). Nothing is opened before the app starts."""
+    settings = settings or settings_of_process()
+    mcp, mcp_runs = mcp_route(settings)
     return Litestar(
         route_handlers=[
             SearchController,
             ChatController,
             WriteController,
+            EmbeddingsController,
             FeedbackController,
             ModelsController,
             DocumentsController,
@@ -75,12 +82,17 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
             MonitorController,
             AuthorsController,
             KeysController,
+            mcp,
             healthz,
             readyz,
             pages,
         ],
-        lifespan=[lifespan(settings or settings_of_process(), limits or Limits())],
-        middleware=[DefineMiddleware(KeyMiddleware, exclude=["^/schema"], exclude_from_auth_key=PUBLIC)],
+        lifespan=[lifespan(settings, limits or Limits.of(settings)), mcp_runs],
+        middleware=[
+            DefineMiddleware(KeyMiddleware, exclude=["^/schema"], exclude_from_auth_key=PUBLIC),
+            IdempotencyMiddleware(),
+        ],
+        cors_config=_cors(settings),
         dependencies={
             "services": Provide(_services, sync_to_thread=False),
             "holder": Provide(provide_holder, sync_to_thread=False),
@@ -100,6 +112,20 @@ async def _harden(message: Message, _: Scope) -> None:
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    """Pages of the origins that are set may send a key. Never cookies: a session is for our own pages."""
+    if not settings.api_cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=settings.api_cors_origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        expose_headers=["Location", "Retry-After", "Idempotency-Replayed"],
+        allow_credentials=False,
+        max_age=600,
+    )
 
 
 def _services(state: State) -> Services:

@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from twin_api.auth import requires
 from twin_api.author_schemas import AuthorChange, AuthorList, AuthorView
+from twin_api.operations import ONCE, Write
 from twin_api.schemas import ERRORS, NOT_FOUND
 from twin_api.services import Services
 from twin_core.errors import InvalidInput, NotFound
@@ -45,7 +46,13 @@ class AuthorsController(Controller):
         _check(slug, author)
         return await asyncio.to_thread(_shown, services.database, author)
 
-    @patch("/{slug:str}", guards=[requires("admin")], summary="Change name or language", responses=ERRORS | NOT_FOUND)
+    @patch(
+        "/{slug:str}",
+        guards=[requires("admin")],
+        operation_class=Write,
+        summary="Change name or language",
+        responses=ERRORS | NOT_FOUND | ONCE,
+    )
     async def change(
         self, slug: Slug, data: Annotated[AuthorChange, Body(examples=_EXAMPLES)], author: Author, services: Services
     ) -> AuthorView:

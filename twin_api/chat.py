@@ -22,9 +22,20 @@ from litestar.response import Stream
 from twin_api.auth import requires
 from twin_api.leaving import unless_gone
 from twin_api.limits import CONVERSATION_CHARACTERS, QUESTION_CHARACTERS
-from twin_api.schemas import ERRORS, NOT_FOUND, AnswerMessage, ChatCompletion, ChatRequest, Choice, CitationView
+from twin_api.operations import ONCE, WriteOrStream
+from twin_api.schemas import (
+    BROKE_OFF,
+    ERRORS,
+    NOT_FOUND,
+    AnswerMessage,
+    ChatCompletion,
+    ChatRequest,
+    Choice,
+    CitationView,
+)
 from twin_api.services import Services
 from twin_api.streaming import HEADERS, ChatStream, usage_view
+from twin_api.tokens import check_tokens, metered
 from twin_core.errors import NotFound
 from twin_core.models.chat import Message
 from twin_core.records import Author
@@ -61,8 +72,9 @@ class ChatController(Controller):
     @post(
         "/",
         status_code=200,
+        operation_class=WriteOrStream,
         summary="Ask the twin",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | BROKE_OFF | ONCE,
     )
     async def complete(
         self,
@@ -76,9 +88,10 @@ class ChatController(Controller):
         if data.model != holder.slug:
             raise NotFound(f"There is no model `{data.model[:80]}` for this key. It may ask `{holder.slug}`.")
         question, history = _conversation(data)
+        await check_tokens(services, holder)
         name = str(holder.key_id)
         services.slots.acquire(name)
-        events = stream_answer(
+        answering = stream_answer(
             services.database,
             author,
             question,
@@ -91,6 +104,7 @@ class ChatController(Controller):
             temperature=data.temperature,
             fresh=data.fresh,
         )
+        events = metered(answering, services, holder, sum(len(turn.text) for turn in data.messages))
         stream = ChatStream(
             events=events,
             model=author.slug,

@@ -33,8 +33,9 @@ from twin_api.collect_schemas import (
     ItemsEvent,
 )
 from twin_api.limits import ITEMS_PER_PAGE
+from twin_api.operations import ONCE, Events, Write
 from twin_api.paging import LONGEST_CURSOR, Cursor, Pager
-from twin_api.schemas import ERRORS, EVENTS, NOT_FOUND, ItemView
+from twin_api.schemas import ERRORS, NOT_FOUND, ItemView
 from twin_api.services import Services
 from twin_api.streaming import HEADERS, EventStream
 from twin_core.errors import InvalidInput
@@ -69,8 +70,9 @@ class CollectController(Controller):
         "/",
         status_code=HTTP_202_ACCEPTED,
         guards=[requires("write")],
+        operation_class=Write,
         summary="Ask that sources be collected now",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def collect(
         self, data: Annotated[CollectRequestBody, Body(examples=_EXAMPLES)], holder: KeyHolder, services: Services
@@ -99,7 +101,8 @@ class CollectController(Controller):
     @get(
         "/events",
         summary="Watch requests to collect",
-        responses=ERRORS | NOT_FOUND | EVENTS,
+        operation_class=Events,
+        responses=ERRORS | NOT_FOUND,
         media_type="text/event-stream",
     )
     async def events(

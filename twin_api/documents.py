@@ -16,6 +16,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 
 from twin_api.auth import requires
 from twin_api.limits import DOCUMENTS_PER_PAGE
+from twin_api.operations import ONCE, Write
 from twin_api.paging import Cursor
 from twin_api.schemas import (
     ERRORS,
@@ -80,7 +81,8 @@ class DocumentsController(Controller):
         status_code=HTTP_202_ACCEPTED,
         guards=[requires("write")],
         summary="Ask that a document be forgotten",
-        responses=ERRORS | NOT_FOUND,
+        operation_class=Write,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def forget(self, document_id: UUID, holder: KeyHolder, services: Services) -> Response[ForgetRequestView]:
         """Forgets it everywhere and for good, soon; `/v1/forget-requests/{id}` says how far it is and gives the receipt."""

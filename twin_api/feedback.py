@@ -14,6 +14,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from twin_api.auth import requires
+from twin_api.operations import ONCE, Write
 from twin_api.schemas import ERRORS, NOT_FOUND, FeedbackRequest, FeedbackResponse
 from twin_api.services import Services
 from twin_core.store.feedback import give_feedback
@@ -34,7 +35,12 @@ class FeedbackController(Controller):
     tags = ("feedback",)
     guards = (requires("write"),)
 
-    @post("/", summary="Say whether an answer was good, or how it should have read", responses=ERRORS | NOT_FOUND)
+    @post(
+        "/",
+        operation_class=Write,
+        summary="Say whether an answer was good, or how it should have read",
+        responses=ERRORS | NOT_FOUND | ONCE,
+    )
     async def give(
         self,
         data: Annotated[FeedbackRequest, Body(examples=_EXAMPLES)],

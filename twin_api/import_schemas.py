@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, RequestBody, Schema
 from msgspec import Meta, Struct
 
+from twin_api.operations import Write
 from twin_core.store.import_requests import ImportRequest
 
 
@@ -59,10 +60,11 @@ class ImportList(Struct, kw_only=True):
 
 
 @dataclass
-class UploadOperation(Operation):
+class UploadOperation(Write):
     """Says of the request what its handler reads from the stream by itself."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         text, texts = Schema(type=OpenAPIType.STRING, max_length=200), Schema(type=OpenAPIType.ARRAY, max_items=20)
         texts.items = text
         texts.description = (

@@ -7,27 +7,32 @@ does. A refusal is found on the import.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID, uuid4
 
+import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.exceptions import ClientException
 from litestar.params import Parameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from twin_api.auth import requires
+from twin_api.idempotency import BY_ITSELF, once_of, replayed
 from twin_api.import_schemas import ImportList, ImportView, UploadOperation
 from twin_api.limits import IMPORTS_PER_PAGE, TooMany
+from twin_api.operations import ONCE
 from twin_api.paging import Cursor
-from twin_api.schemas import ERRORS, NOT_FOUND, TOO_LARGE
+from twin_api.schemas import ERRORS, NOT_FOUND
 from twin_api.services import Services
 from twin_api.uploads import Upload, receive
 from twin_core.collect.importing import incoming
 from twin_core.store import import_requests
 from twin_core.store.database import Database
+from twin_core.store.kept_responses import Kept
 from twin_core.store.keys import KeyHolder
 
 WAITING = 10
@@ -48,9 +53,10 @@ class ImportsController(Controller):
         status_code=HTTP_202_ACCEPTED,
         guards=[requires("write")],
         request_max_body_size=None,
+        opt={BY_ITSELF: True},
         operation_class=UploadOperation,
         summary="Upload an official export",
-        responses=ERRORS | TOO_LARGE,
+        responses=ERRORS | ONCE,
     )
     async def upload(
         self, request: Request[Any, Any, Any], holder: KeyHolder, services: Services
@@ -60,16 +66,27 @@ class ImportsController(Controller):
         It is imported soon; `/v1/imports/{id}` says how far it is. A newer export of the same account takes only what changed.
         """
         await asyncio.to_thread(_room, services.database, holder.author_id)
+        once, claimed = once_of(request), False
         request_id = uuid4()
         folder = incoming(services.settings, holder.author_id, request_id)
         try:
             await asyncio.to_thread(lambda: folder.mkdir(parents=True, mode=0o700))
             upload = await receive(request, folder, services.settings.import_max_upload_bytes)
+            there = None if once is None else await once.claim(_fingerprint(upload))
+            if there is not None:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                return cast("Response[ImportView]", replayed(there) if isinstance(there, Kept) else there)
+            claimed = once is not None
             found = await asyncio.to_thread(_ask, services.database, holder, request_id, upload)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            if once is not None and claimed:
+                await once.release()
             raise
-        return Response(found, status_code=HTTP_202_ACCEPTED, headers={"Location": f"/v1/imports/{found.id}"})
+        headers = {"Location": f"/v1/imports/{found.id}"}
+        if once is not None:
+            await once.keep(Kept(status=HTTP_202_ACCEPTED, headers=headers, body=msgspec.json.encode(found)))
+        return Response(found, status_code=HTTP_202_ACCEPTED, headers=headers)
 
     @get("/", summary="List imports", responses=ERRORS)
     async def imports(
@@ -87,6 +104,12 @@ class ImportsController(Controller):
     async def one(self, request_id: UUID, holder: KeyHolder, services: Services) -> ImportView:
         """`done` once its items are stored; why single items failed is in the ledger of its sources."""
         return await asyncio.to_thread(_one, services.database, holder.author_id, request_id)
+
+
+def _fingerprint(upload: Upload) -> str:
+    """What makes two uploads the same: a form's own bytes differ each time it is sent."""
+    told = msgspec.json.encode([upload.path.name, upload.sha256, upload.fields], order="sorted")
+    return f"upload {hashlib.sha256(told).hexdigest()}"
 
 
 def _room(database: Database, author_id: UUID) -> None:

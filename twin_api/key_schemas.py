@@ -59,7 +59,9 @@ class KeyList(Struct, kw_only=True):
 class NewKeyView(Struct, kw_only=True):
     """A key just made. Its secret is not stored: this is the only time that it is shown."""
 
-    secret: Annotated[str, Meta(description="Send it as `Authorization: Bearer twin_...`.")]
+    secret: Annotated[
+        str | None, Meta(description="Send it as `Authorization: Bearer twin_...`. Null where this answer is replayed.")
+    ]
     key: KeyView
 
     @classmethod

@@ -16,8 +16,10 @@ from litestar.params import Body, Parameter
 from litestar.status_codes import HTTP_200_OK
 
 from twin_api.auth import INCLUDES, requires
+from twin_api.idempotency import SECRET
 from twin_api.key_schemas import KeyList, KeyRequest, KeyView, NewKeyView
 from twin_api.limits import KEYS_PER_PAGE
+from twin_api.operations import ONCE, Write
 from twin_api.paging import Cursor
 from twin_api.schemas import ERRORS, NOT_FOUND
 from twin_api.services import Services
@@ -52,14 +54,20 @@ class KeysController(Controller):
         """Newest first, revoked and expired ones included, without their secrets."""
         return await asyncio.to_thread(_page, services, holder, limit, cursor)
 
-    @post("/", summary="Make a key", responses=ERRORS)
+    @post("/", opt={SECRET: "secret"}, operation_class=Write, summary="Make a key", responses=ERRORS | ONCE)
     async def create(
         self, data: Annotated[KeyRequest, Body(examples=_EXAMPLES)], holder: KeyHolder, services: Services
     ) -> NewKeyView:
-        """Its secret is in this answer and nowhere else."""
+        """Its secret is in this answer and nowhere else: an answer that is replayed has it no more."""
         return await asyncio.to_thread(_create, services.database, holder, data)
 
-    @delete("/{key_id:uuid}", status_code=HTTP_200_OK, summary="Revoke a key", responses=ERRORS | NOT_FOUND)
+    @delete(
+        "/{key_id:uuid}",
+        status_code=HTTP_200_OK,
+        operation_class=Write,
+        summary="Revoke a key",
+        responses=ERRORS | NOT_FOUND | ONCE,
+    )
     async def revoke(self, key_id: UUID, holder: KeyHolder, services: Services) -> KeyView:
         """At once and for good. Revoking twice changes nothing; a key may revoke itself."""
         return await asyncio.to_thread(_revoke, services.database, holder, key_id)

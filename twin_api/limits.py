@@ -1,6 +1,7 @@
 """What one caller may ask for at most, and how often: numbers, a token bucket and slots for streams.
 
-All of it in the memory of this process: several API processes allow several times as much.
+All of it in the memory of this process: several API processes allow several times as much. Tokens of the language model are
+counted in the database (`tokens.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+
+from twin_core.settings import Settings
 
 BODY_BYTES = 128 * 1024
 QUESTION_CHARACTERS = 4_000
@@ -40,6 +43,8 @@ class Limits:
     streams_per_key: int = 4
     heartbeat_seconds: float = 15.0
     """Between two comment frames on a silent stream, so that no proxy takes it for dead."""
+    replay_hours: int = 24
+    """How long a response is kept for its `Idempotency-Key`."""
     watchers: int = 50
     """Streams that show a collection at work."""
     watchers_per_key: int = 4
@@ -47,6 +52,15 @@ class Limits:
     """The longest such stream; whoever still wants to know connects again."""
     watch_interval_seconds: float = 1.0
     """Between two looks at the ledger."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """As the operator has set them. Tokens are counted in the database: `tokens.py`."""
+        return cls(
+            requests_per_minute=settings.api_requests_per_minute,
+            streams=settings.api_streams,
+            streams_per_key=settings.api_streams_per_key,
+        )
 
 
 class TooMany(Exception):

@@ -367,7 +367,7 @@ class ItemList(Struct, kw_only=True):
 
 
 class ModelView(Struct, kw_only=True):
-    """A twin, as OpenAI shows a model."""
+    """A twin, or the model that embeds, as OpenAI shows a model."""
 
     id: str
     object: Literal["model"] = "model"
@@ -376,7 +376,7 @@ class ModelView(Struct, kw_only=True):
 
 
 class ModelList(Struct, kw_only=True):
-    """The twins that this key may ask: one."""
+    """What this key may ask: one twin, and the model that embeds."""
 
     object: Literal["list"] = "list"
     data: list[ModelView]
@@ -624,7 +624,8 @@ ERRORS = {
         400: "The request does not have the documented shape",
         401: "No valid key",
         403: "The key's scopes do not include this",
-        429: "Too many requests or streams; see Retry-After",
+        413: "More than may be sent at once",
+        429: "Too many requests, tokens or streams; see Retry-After",
         503: "The database does not answer; see Retry-After",
     }.items()
 }
@@ -637,17 +638,12 @@ NOT_FOUND = {
 }
 
 
-TOO_LARGE = {
-    413: ResponseSpec(
+BROKE_OFF = {
+    502: ResponseSpec(
         Problem,
-        description="More than may be sent at once",
+        description="The language model broke off in the middle",
         media_type="application/problem+json",
         generate_examples=False,
-    )
-}
-EVENTS = {
-    200: ResponseSpec(
-        str, description="A stream of server-sent events", media_type="text/event-stream", generate_examples=False
     )
 }
 

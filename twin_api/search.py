@@ -11,6 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from twin_api.auth import requires
+from twin_api.idempotency import REPEATABLE
 from twin_api.schemas import ERRORS, PassageView, SearchRequest, SearchResponse
 from twin_api.services import Services
 from twin_core.retrieval.search import search
@@ -39,7 +40,7 @@ class SearchController(Controller):
     tags = ("search",)
     guards = (requires("read"),)
 
-    @post("/", status_code=200, summary="Search the author's writing", responses=ERRORS)
+    @post("/", status_code=200, opt={REPEATABLE: True}, summary="Search the author's writing", responses=ERRORS)
     async def search_passages(
         self,
         data: Annotated[SearchRequest, Body(examples=_EXAMPLES)],

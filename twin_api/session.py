@@ -16,6 +16,8 @@ from msgspec import Meta, Struct
 
 from twin_api.auth import PUBLIC, holder_of_key, provide_author
 from twin_api.cookies import cookie, no_cookie, require_own_page, session_of
+from twin_api.idempotency import REPEATABLE
+from twin_api.operations import NoContent
 from twin_api.schemas import ERRORS
 from twin_api.services import Services
 from twin_core.records import Author
@@ -67,7 +69,14 @@ class SessionController(Controller):
         """The author and scopes of the session, or of the key."""
         return await asyncio.to_thread(_view, author, holder, services.settings)
 
-    @delete("/", status_code=HTTP_204_NO_CONTENT, summary="Sign out", responses=ERRORS)
+    @delete(
+        "/",
+        opt={REPEATABLE: True},
+        status_code=HTTP_204_NO_CONTENT,
+        operation_class=NoContent,
+        summary="Sign out",
+        responses=ERRORS,
+    )
     async def sign_out(
         self, request: Request[KeyHolder, KeyHolder, Any], holder: KeyHolder, services: Services
     ) -> Response[None]:

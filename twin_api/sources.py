@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from twin_api.auth import requires
 from twin_api.limits import ITEMS_PER_PAGE, SOURCES_PER_PAGE
+from twin_api.operations import ONCE, Write
 from twin_api.paging import Cursor
 from twin_api.schemas import (
     ERRORS,
@@ -46,6 +47,10 @@ from twin_core.store.database import Database
 from twin_core.store.keys import KeyHolder
 from twin_core.store.ledger import LedgerItem
 
+_CHANGES = [
+    Example(summary="Every morning at six", value={"schedule": "0 6 * * *"}),
+    Example(summary="Leave it alone for now", value={"paused": True}),
+]
 _SOURCES, _ITEMS = "sources", "items"
 _EXAMPLES = [
     Example(
@@ -78,7 +83,7 @@ class SourcesController(Controller):
         """Coverage against each source's own count, last success, next run, and alarms. The oldest first."""
         return await asyncio.to_thread(_sources, services, holder.author_id, limit, cursor)
 
-    @post("/", guards=[requires("write")], summary="Add a source", responses=ERRORS)
+    @post("/", guards=[requires("write")], operation_class=Write, summary="Add a source", responses=ERRORS | ONCE)
     async def add(
         self, data: Annotated[NewSource, Body(examples=_EXAMPLES)], holder: KeyHolder, services: Services
     ) -> ScheduleView:
@@ -112,16 +117,23 @@ class SourceChangesController(Controller):
     tags = ("sources",)
     guards = (requires("write"),)
 
-    @patch("/", summary="Change when a source is collected", responses=ERRORS | NOT_FOUND)
-    async def change(self, source_id: UUID, data: SourceChange, holder: KeyHolder, services: Services) -> ScheduleView:
+    @patch("/", operation_class=Write, summary="Change when a source is collected", responses=ERRORS | NOT_FOUND | ONCE)
+    async def change(
+        self,
+        source_id: UUID,
+        data: Annotated[SourceChange, Body(examples=_CHANGES)],
+        holder: KeyHolder,
+        services: Services,
+    ) -> ScheduleView:
         """Its schedule, and whether it is paused. What is left out stays as it is; `schedule: null` takes it off."""
         return await asyncio.to_thread(_change, services.database, holder.author_id, source_id, data)
 
     @post(
         "/collect",
         status_code=HTTP_202_ACCEPTED,
+        operation_class=Write,
         summary="Ask that a source be collected now",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def collect(self, source_id: UUID, holder: KeyHolder, services: Services) -> Response[CollectRequestView]:
         """Also one that is paused or has no schedule. The request says when it is fulfilled, and by which run."""

@@ -24,11 +24,12 @@ from litestar.response import Stream
 
 from twin_api.auth import requires
 from twin_api.leaving import unless_gone
-from twin_api.schemas import ERRORS, NOT_FOUND, CitationView
+from twin_api.operations import ONCE, WriteOrStream
+from twin_api.schemas import BROKE_OFF, ERRORS, NOT_FOUND, CitationView
 from twin_api.services import Services
 from twin_api.streaming import HEADERS, EventStream
+from twin_api.tokens import check_tokens, metered
 from twin_api.write_schemas import (
-    BROKE_OFF,
     DeltaEvent,
     ErrorEvent,
     LinkView,
@@ -71,7 +72,13 @@ class WriteController(Controller):
     tags = ("write",)
     guards = (requires("write"),)
 
-    @post("/", status_code=200, summary="Write a draft, or revise one", responses=ERRORS | NOT_FOUND | BROKE_OFF)
+    @post(
+        "/",
+        status_code=200,
+        operation_class=WriteOrStream,
+        summary="Write a draft, or revise one",
+        responses=ERRORS | NOT_FOUND | BROKE_OFF | ONCE,
+    )
     async def write(
         self,
         data: Annotated[WriteRequest, Body(examples=_EXAMPLES)],
@@ -82,9 +89,11 @@ class WriteController(Controller):
     ) -> WriteResponse | Response[Any]:
         """Drafts with their citations. With `stream` it is `text/event-stream`, ending with `done` and all of it."""
         _check(data)
+        await check_tokens(services, holder)
         name = str(holder.key_id)
         services.slots.acquire(name)
-        events = _events(data, author, services)
+        asked = len(data.brief or "") + len(data.instruction or "")
+        events = metered(_events(data, author, services), services, holder, asked)
         stream = WriteStream(
             events=events,
             heartbeat=services.limits.heartbeat_seconds,

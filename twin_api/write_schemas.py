@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Meta, Struct
 
 from twin_api.limits import QUESTION_CHARACTERS
-from twin_api.schemas import CitationView, Outcome, Problem, UsageView
+from twin_api.schemas import CitationView, Outcome, UsageView
 from twin_core.collect.links import MOST_LINKS
 from twin_core.writing.citations import LinkUse
 from twin_core.writing.kinds import FEWEST_WORDS, Kind
@@ -159,13 +158,3 @@ def usage_of(draft: Draft) -> UsageView | None:
         return None
     prompt, completion = draft.usage.prompt_tokens, draft.usage.completion_tokens
     return UsageView(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
-
-
-BROKE_OFF = {
-    502: ResponseSpec(
-        Problem,
-        description="The language model broke off in the middle of its only draft",
-        media_type="application/problem+json",
-        generate_examples=False,
-    )
-}

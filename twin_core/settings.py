@@ -64,6 +64,24 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5470, description="Port of the MLflow server.")
     llm_port: int = Field(8471, description="Port of the local LLM server.")
 
+    api_requests_per_minute: int = Field(120, ge=1, description="Requests of one API key per minute.")
+    api_streams: int = Field(16, ge=1, description="Answers and drafts that one API process writes at once.")
+    api_streams_per_key: int = Field(4, ge=1, description="Of one API key.")
+    api_tokens_per_minute: int = Field(
+        100_000, ge=1, description="Tokens of one API key per minute: what it asks, what is written, what it embeds."
+    )
+    api_tokens_per_day: int = Field(5_000_000, ge=1, description="The same per day, in UTC.")
+    api_cors_origins: list[str] = Field(
+        default_factory=list,
+        description='JSON list of origins whose pages may call the API with a key, such as ["https://desk.example"]. '
+        "Empty: none but its own.",
+    )
+    api_hosts: list[str] = Field(
+        default_factory=list,
+        description="JSON list of names that the MCP endpoint is reached by besides this machine's own, such as "
+        '["twin.example"] behind a proxy.',
+    )
+
     # Models
     embedding_model: str = Field(
         "all-MiniLM-L6-v2",

@@ -76,7 +76,7 @@ def test_the_openai_client_works_unmodified(api: Api) -> None:
     client = openai.OpenAI(
         base_url=f"{api.url}/v1", api_key=api.key, http_client=openai.DefaultHttpxClient(trust_env=False)
     )
-    assert [model.id for model in client.models.list()] == ["jane"]
+    assert next(iter(client.models.list())).id == "jane"
     whole = client.chat.completions.create(**QUESTION)
     assert whole.choices[0].message.content == WHOLE
     assert whole.model_extra["citations"][0]["label"] == 1

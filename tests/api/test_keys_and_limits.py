@@ -48,7 +48,8 @@ def test_a_key_that_was_revoked_expired_or_made_up_opens_nothing(api: Api) -> No
 
 def test_another_authors_key_sees_and_asks_nothing_of_this_author(api: Api) -> None:
     with api.client(api.new_key(api.mallory).secret) as client:
-        assert [one["id"] for one in client.get("/v1/models").json()["data"]] == ["mallory"]
+        assert client.get("/v1/models").json()["data"][0]["id"] == "mallory"
+        assert "jane" not in client.get("/v1/models").text
         is_problem(client.get("/v1/models/jane"), 404)
         is_problem(client.post("/v1/chat/completions", json=QUESTION), 404)
         found = client.post("/v1/search", json={"query": "restore a backup on a clean machine"}).json()["passages"]

@@ -42,6 +42,9 @@ INSERT INTO serving.api_keys (id, author_id, name, key_hash, prefix, scopes)
     SELECT gen_random_uuid(), id, 'k', 'hash of ' || slug, 'p', '{read}' FROM warehouse.authors;
 INSERT INTO serving.sessions (id_hash, author_id, key_id, expires_at)
     SELECT 'hash of session ' || id, author_id, id, now() + interval '1 day' FROM serving.api_keys;
+INSERT INTO serving.kept_responses (key_id, key, author_id, fingerprint, expires_at)
+    SELECT id, 'k', author_id, 'f', now() + interval '1 day' FROM serving.api_keys;
+INSERT INTO serving.token_use (key_id, minute, author_id, tokens) SELECT id, now(), author_id, 1 FROM serving.api_keys;
 INSERT INTO serving.traces (id, author_id, question, answer, outcome, prompt_version)
     SELECT id, id, 'q', 'a', 'answered', '1' FROM warehouse.authors;
 INSERT INTO serving.trace_passages (trace_id, author_id, label, chunk_id, document_id, revision_id, start_at, end_at, text, score)
@@ -166,6 +169,7 @@ def seen(connection: psycopg.Connection, relation: str, column: str) -> set[UUID
 
 
 HIDDEN = {
+    "serving.kept_responses",
     "serving.api_keys",
     "serving.sessions",
     "serving.sql_roles",

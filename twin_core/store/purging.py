@@ -48,6 +48,11 @@ TABLES: Mapping[str, tuple[str, str]] = {
     ),
     # Where it was found and not used there is no text of it, only that it was found.
     "trace candidates": ("serving.trace_candidates", _OF),
+    # What is kept of answers to be replayed says nothing of what it rests on: the author's go whole.
+    "kept responses": (
+        "serving.kept_responses",
+        "author_id IN (SELECT author_id FROM warehouse.documents WHERE id = ANY(CAST(:ids AS uuid[])))",
+    ),
     "traces": ("serving.traces", f"id IN (SELECT trace_id FROM serving.trace_passages WHERE {_OF})"),
     # An example goes also when the document is quoted in its prompt; so does what a model wrote on seeing it.
     "examples": ("training.examples", f"({_OF} OR {_QUOTED})"),

@@ -330,6 +330,26 @@ api_keys = _table(
     _column("revoked_at", _Time, null=True),
 )
 
+kept_responses = _table(
+    "serving.kept_responses",
+    _column("key_id", Uuid(), key=True),
+    _column("key", Text(), key=True),
+    _column("author_id", Uuid()),
+    _column("fingerprint", Text()),
+    _column("status", Integer(), null=True),
+    _column("headers", _Json),
+    _column("body", LargeBinary(), null=True),
+    _column("expires_at", _Time),
+)
+
+token_use = _table(
+    "serving.token_use",
+    _column("key_id", Uuid(), key=True),
+    _column("minute", _Time, key=True),
+    _column("author_id", Uuid()),
+    _column("tokens", BigInteger()),
+)
+
 sessions = _table(
     "serving.sessions",
     _column("id_hash", Text(), key=True),

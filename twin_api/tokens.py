@@ -63,7 +63,7 @@ def _cost(event: object, asked: int) -> int:
     usage = getattr(event, "usage", None)
     if isinstance(usage, Usage):
         return usage.prompt_tokens + usage.completion_tokens
-    if getattr(event, "outcome", "") == "retrieval_only":  # no model wrote it
+    if getattr(event, "outcome", "") == "retrieval_only" or getattr(event, "cached_from", None):  # no model wrote it
         return 0
     return (asked + len(getattr(event, "text", ""))) // CHARACTERS_PER_TOKEN
 

@@ -97,17 +97,17 @@ class TestTheOpenaiClient:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 class TestCurl:
-    def asked(self, api: Api, *arguments: str) -> str:
-        command = ["curl", "-sS", "--noproxy", "*", "-H", f"Authorization: Bearer {api.key}", *arguments]
+    def asked(self, key: str, *arguments: str) -> str:
+        command = ["curl", "-sS", "--noproxy", "*", "-H", f"Authorization: Bearer {key}", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def test_holds_the_same_conversation_whole_and_streamed(self, api: Api) -> None:
         url = f"{api.url}/v1/chat/completions"
         sent = ["-H", "Content-Type: application/json", url, "-d"]
-        whole = json.loads(self.asked(api, *sent, json.dumps({"model": "jane", "messages": FIRST})))
+        whole = json.loads(self.asked(api.key, *sent, json.dumps({"model": "jane", "messages": FIRST})))
         assert whole["choices"][0]["message"]["content"] == WHOLE
         assert whole["citations"][0]["cited"] is True
-        streamed = self.asked(api, "-N", *sent, json.dumps({"model": "jane", "stream": True, "messages": MORE}))
+        streamed = self.asked(api.key, "-N", *sent, json.dumps({"model": "jane", "stream": True, "messages": MORE}))
         lines = [line.removeprefix("data: ") for line in streamed.splitlines() if line.startswith("data: ")]
         assert lines[-1] == "[DONE]"
         chunks = [json.loads(line) for line in lines[:-1]]
@@ -117,7 +117,7 @@ class TestCurl:
         (tmp_path / "export.zip").write_bytes(b"x")
         key = api.new_key(api.jane, "write").secret
         form = ["-F", f"file=@{tmp_path / 'export.zip'}", "-F", "mine=true", f"{api.url}/v1/imports"]
-        assert json.loads(self.asked(api, "-H", f"Authorization: Bearer {key}", *form))["state"] == "requested"
+        assert json.loads(self.asked(key, *form))["state"] == "requested"
 
 
 GENERATED = """

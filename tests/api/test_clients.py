@@ -89,7 +89,7 @@ class TestTheOpenaiClient:
             client.with_options(api_key=reader.secret).models.list()
 
     def test_meets_a_break_in_the_middle_as_an_error(self, client: openai.OpenAI, engine: ChatServer) -> None:
-        engine.fault = "drop after words"
+        engine.fault = "error mid-stream"
         with pytest.raises((openai.InternalServerError, openai.APIError)):
             for _ in client.chat.completions.create(model="jane", messages=FIRST, stream=True):
                 pass

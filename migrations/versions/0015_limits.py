@@ -6,8 +6,8 @@ API may change of a source is narrowed to when it is collected: a place is added
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

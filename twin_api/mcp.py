@@ -31,7 +31,7 @@ from twin_core.models.chat import Message
 from twin_core.records import Category, SearchFilters
 from twin_core.retrieval.search import search
 from twin_core.settings import Settings
-from twin_core.store import documents
+from twin_core.store.cleaned import Readable, readable
 from twin_core.store.keys import KeyHolder
 from twin_core.store.keys import Scope as KeyScope
 from twin_core.writing.answer import Answer, stream_answer
@@ -212,13 +212,13 @@ async def draft(
 
 
 async def document(document_id: str, ctx: Context[Any, Any]) -> str:
-    """The whole text of one document of the person's, with its title and where it stands."""
+    """The whole text of one document of the person's, with its title."""
     services, holder = _caller(ctx, "read")
     try:
         found = await asyncio.to_thread(_document, services, holder, UUID(document_id))
     except (ValueError, InvalidInput) as error:
         raise ResourceNotFoundError(f"There is no document {document_id[:80]} of this author.") from error
-    return f"# {found.title}\n\n{found.location}\n\n{found.text}"
+    return f"# {found.title}\n\n{found.text}"
 
 
 def mcp_route(settings: Settings) -> tuple[ASGIRouteHandler, Callable[[Litestar], Any]]:
@@ -305,6 +305,6 @@ def _shown(text: str, outcome: str, citations: tuple[Citation, ...], trace_id: U
     return Told(text=text, outcome=outcome, citations=[Cited.of(one) for one in citations], trace_id=trace_id)
 
 
-def _document(services: Services, holder: KeyHolder, document_id: UUID) -> documents.DocumentText:
+def _document(services: Services, holder: KeyHolder, document_id: UUID) -> Readable:
     with services.database.as_author(holder.author_id) as conn:
-        return documents.text_of(conn, holder.author_id, document_id)
+        return readable(conn, holder.author_id, document_id)

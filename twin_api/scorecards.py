@@ -18,6 +18,7 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import Meta, Struct
 
 from twin_api.auth import requires
+from twin_api.operations import ONCE, Write
 from twin_api.schemas import ERRORS, NOT_FOUND
 from twin_api.services import Services
 from twin_core.errors import NotFound
@@ -121,8 +122,9 @@ class ScorecardsController(Controller):
         "/votes",
         status_code=HTTP_200_OK,
         guards=[requires("write")],
+        operation_class=Write,
         summary="Say which answer is better",
-        responses=ERRORS | NOT_FOUND,
+        responses=ERRORS | NOT_FOUND | ONCE,
     )
     async def vote(self, adapter_id: AdapterId, data: VoteRequest, holder: KeyHolder, services: Services) -> VotesView:
         """Of two votes on a sample the later one counts."""

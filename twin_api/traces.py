@@ -7,11 +7,13 @@ what others asked. Lineage and figures hold no question and no answer.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import Controller, Response, get
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 from litestar.params import Parameter
 
 from twin_api.auth import requires
@@ -32,6 +34,17 @@ TRACES_PER_PAGE = 200
 _LISTING = "traces"
 EXPORTED = 10_000
 MOST_DAYS = 366
+
+
+@dataclass
+class Export(Operation):
+    """Says which kinds of file there are."""
+
+    def __post_init__(self) -> None:
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse):
+            file = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+            answer.content = dict.fromkeys(MEDIA_TYPES.values(), file)
 
 
 class TracesController(Controller):
@@ -62,7 +75,13 @@ class TracesController(Controller):
         )
         return await asyncio.to_thread(_page, services, holder.author_id, wanted, limit, cursor)
 
-    @get("/export", summary="Answers and drafts as one file", media_type="application/jsonl", responses=ERRORS)
+    @get(
+        "/export",
+        operation_class=Export,
+        summary="Answers and drafts as one file",
+        media_type="application/jsonl",
+        responses=ERRORS,
+    )
     async def export(
         self,
         *,

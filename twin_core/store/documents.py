@@ -302,27 +302,3 @@ def _rows(conn: Connection, condition: str, values: Mapping[str, object]) -> lis
 
 def _document(row: RowMapping) -> DocumentRow:
     return DocumentRow(**{**row, "category": Category(row["category"])})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentText:
-    """What a live document says now."""
-
-    title: str
-    location: str
-    text: str
-
-
-def text_of(conn: Connection, author_id: UUID, document_id: UUID) -> DocumentText:
-    """The cleaned text of a live document of the author. Raises NotFound."""
-    row = conn.execute(
-        text("""
-            SELECT c.title, c.location, c.text FROM warehouse.documents d
-              JOIN features.cleaned_documents c ON c.revision_id = d.head_revision_id
-             WHERE d.author_id = :author AND d.id = :id AND d.state = 'live'
-        """),
-        {"author": author_id, "id": document_id},
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no document {document_id} of this author.")
-    return DocumentText(title=row.title, location=row.location, text=row.text)

@@ -6,8 +6,8 @@ API may change of a source is narrowed to when it is collected: a place is added
 
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ API may change of a source is narrowed to when it is collected: a place is added
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -253,3 +253,14 @@ async def test_a_tgi_without_a_chat_template_says_so(engine: ChatServer, chat_se
     _, error = await received(KINDS[1].settings(chat_settings))
     assert isinstance(error, ChatRefused)
     assert "fault no template" in str(error)
+
+
+async def test_an_answer_that_takes_longer_than_allowed_ends_as_one_that_is_too_long(
+    asked: Settings, engine: ChatServer
+) -> None:
+    engine.pause, engine.words = 0.2, ("more ",) * 100
+    text, end = await received(asked.model_copy(update={"llm_total_seconds": 0.9}))
+    assert isinstance(end, End)
+    assert (end.reason, end.usage) == ("length", None)
+    assert 0 < text.count("more") <= 6
+    assert await asyncio.to_thread(engine.cancelled.wait, 10)

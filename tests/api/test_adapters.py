@@ -67,6 +67,19 @@ def test_going_back_takes_effect_at_once(bench: Bench, admin: httpx2.Client) -> 
     assert bench.serving() == "ann-v1"
 
 
+def test_a_champion_that_learnt_what_was_forgotten_is_said_to_be_tainted_and_can_be_left(
+    bench: Bench, admin: httpx2.Client
+) -> None:
+    for word in ("one", "two"):
+        deploy(bench, bench.adapter(word))
+    bench.taint()
+    second, first = admin.get("/v1/adapters").json()["adapters"]
+    assert (second["deployment"], first["deployment"]) == ("serving", "previous")
+    assert None not in {second["tainted_at"], first["tainted_at"]}
+    assert "forgotten on" in " ".join(first["reasons"])
+    assert admin.post("/v1/adapters/rollback").json() == {"adapter_id": None, "served_name": "the base model"}
+
+
 def test_only_an_admin_decides_and_other_authors_see_and_move_nothing(api: Api, bench: Bench) -> None:
     adapter = bench.adapter("one")
     bench.evaluate(adapter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,20 @@ def test_no_request_fails_while_adapters_are_switched_and_taken_back(bench: Benc
         thread.join(30)
     assert wrong == []
     assert said == {"ann-v1", "ann-v2"}
+
+
+def test_two_who_carry_out_one_approval_bring_the_adapter_up_once(bench: Bench, engine: LoraServer) -> None:
+    adapter = bench.adapter("one")
+    bench.evaluate(adapter)
+    asked = bench.approve(adapter)
+    with ThreadPoolExecutor() as both:  # `twin approve`, and Dagster's sensor meanwhile
+        done = both.map(
+            lambda _: carry_out(bench.database, bench.author, asked, settings=bench.settings).state, range(2)
+        )
+    assert list(done) == ["done", "done"]
+    with bench.database.transaction() as conn:
+        assert [one.state for one in registry.deployments(conn, bench.author.id)] == ["serving"]
+    assert engine.asked == ["ann-v1", "ann-v1"], "two smoke prompts, once"
 
 
 def test_an_adapter_that_answers_with_nothing_never_serves_and_the_approval_stays_open(

@@ -27,7 +27,7 @@ OTHERS = [passage for _, passage in passages("docs")]
 
 
 def trained(database: Database, settings: Settings, base: str, kind: str, version: str) -> Adapter:
-    author, _ = publish(database, "mara", DEMO, rejected=OTHERS if kind == "dpo" else ())
+    author, _ = publish(database, "mara", DEMO, rejected=OTHERS if kind == "dpo" else (), held_out=1)
     config = quick(base=base, peft="none", max_steps=3, learning_rate=1e-3)
     job = launch.open_job(database, author, kind, config, settings=settings)  # type: ignore[arg-type]
     adapter = launch.run(database, job, settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_another_genre_is_drift_and_more_of_the_same_is_none(story: Story, tmp_p
     with story.database.transaction() as conn:
         conn.exec_driver_sql("UPDATE training.attempts SET started_at = now() - interval '2 days'")
     dataset(story, count=75)
-    (request,) = tick(story, retrain).run_requests or []
+    (request,) = tick(story, retrain, datetime.now(UTC)).run_requests or []
     assert request.partition_key == "ann"
 
 

@@ -23,7 +23,7 @@ from twin_core.store import adapters, registry
 
 pytestmark = pytest.mark.slow  # trains twice and evaluates, each in a process of its own
 
-BRIEF = {"max_length": 256, "batch": 4, "rank": 8, "epochs": 1, "log_every": 1, "max_steps": 3}
+BRIEF = {"max_length": 2048, "batch": 2, "rank": 8, "epochs": 1, "log_every": 1, "max_steps": 2}
 ORDER = ["instruct_dataset", "preference_dataset", "sft_adapter", "dpo_adapter", "evaluation", "champion"]
 
 

@@ -20,7 +20,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,8 +262,8 @@ def quality(settings: Settings, npl: Collection) -> None:
         with database.transaction() as conn:
             tune(conn)
             plan = Plan(corpus_of(conn, author.id), SearchFilters(), 100, None, settings)
-            rankings = plan.rankings("dense", dense_leg(conn, author.id, vector, plan))
-            rankings |= plan.rankings("lexical", lexical_leg(conn, author.id, parse(question), plan))
+            rankings = plan.rankings("dense", dense_leg(conn, author.id, [vector], plan)[0])
+            rankings |= plan.rankings("lexical", lexical_leg(conn, author.id, [parse(question).text], plan)[0])
         runs["lexical (BM25)"].append([number[one.chunk_id] for one in rankings["lexical"]])
         runs["dense"].append([number[one.chunk_id] for one in rankings["dense"]])
         runs["fusion"].append([number[found] for found in fused(rankings, 100)])
@@ -280,7 +281,7 @@ def quality(settings: Settings, npl: Collection) -> None:
     print(f"goal {GOAL_NDCG:.2f} for the fusion: {'reached' if reached >= GOAL_NDCG else 'NOT reached'}", flush=True)
 
 
-def ndcg(run: Sequence[int], relevant: set[int], depth: int = 10) -> float:
+def ndcg(run: Sequence[Hashable], relevant: AbstractSet[Hashable], depth: int = 10) -> float:
     """Normalised discounted cumulative gain with grades 0 and 1 and log2 discounts (Järvelin and Kekäläinen 2002)."""
     gain = sum(1 / np.log2(rank + 2) for rank, found in enumerate(run[:depth]) if found in relevant)
     return float(gain / sum(1 / np.log2(rank + 2) for rank in range(min(depth, len(relevant)))))
@@ -340,8 +341,10 @@ def speed(settings: Settings, npl: Collection, count: int, queries: int) -> None
         return time.perf_counter() - start
 
     measured: Mapping[str, Callable[[str, Vectors], float]] = {
-        "lexical leg": in_transaction(lambda conn, question, _: lexical_leg(conn, author.id, parse(question), plan)),
-        "dense leg": in_transaction(lambda conn, _, vector: dense_leg(conn, author.id, vector, plan)),
+        "lexical leg": in_transaction(
+            lambda conn, question, _: lexical_leg(conn, author.id, [parse(question).text], plan)
+        ),
+        "dense leg": in_transaction(lambda conn, _, vector: dense_leg(conn, author.id, [vector], plan)),
         "whole search": whole(database, as_author=False),
         "whole search, API login": whole(api, as_author=True),
         "exact scan in numpy": numpy_scan,
@@ -370,7 +373,7 @@ def overlap(
     for _, vector in asked:
         with database.transaction() as conn:
             tune(conn)
-            found = {number[one.chunk_id] for one in dense_leg(conn, author.id, vector, plan)}
+            found = {number[one.chunk_id] for one in dense_leg(conn, author.id, [vector], plan)[0]}
         true = np.argpartition(-(rows @ vector), 100)[:100]
         shares.append(len(found & set(true.tolist())) / 100)
     return float(np.mean(shares))

@@ -13,6 +13,9 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+RetrievalMode = Literal["off", "fast", "full"]
+"""How much is done to find passages: nothing, a search without a language model, or all there is."""
+
 CONNECT_SECONDS = 30
 """Longest wait for a database to let a login in. A refusal comes at once; this is for a server too busy to answer."""
 
@@ -180,6 +183,25 @@ class Settings(BaseSettings):
     search_lexical_candidates: int = Field(100, description="Candidates of the lexical leg.")
     search_exact_below: int = Field(
         15_000, description="Rows matching author and filters below which the scan is exact."
+    )
+    retrieval: RetrievalMode = Field(
+        "fast",
+        description="How passages are found unless the request says it. off: not at all; fast: by meaning and by words, "
+        "without a language model; full: the language model reads the question first, and the best passages are ranked anew.",
+    )
+    understanding_queries: int = Field(
+        3, ge=0, le=5, description="Other words for a question that the language model is asked for, in `full`."
+    )
+    understanding_seconds: float = Field(
+        4.0, gt=0, description="Longest wait for the language model's reading of a question; then it goes without."
+    )
+    rerank_model: str = Field(
+        "cross-encoder/ms-marco-MiniLM-L6-v2",
+        description="Cross-encoder that ranks the best passages anew in `full`: any sentence-transformers id or folder. "
+        "Empty: none.",
+    )
+    rerank_seconds: float = Field(
+        2.0, gt=0, description="Longest time for ranking anew; then the passages keep the order of the search."
     )
     context_passages: int = Field(6, description="Passages put into a prompt.")
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pgvector import HalfVector
-from sqlalchemy import text
-
-from tests.retrieval.scenario import Given, chunk_of, fill
-from twin_core.models.embedder import embedder
+from tests.retrieval.scenario import Given, embedded
 from twin_core.records import Author, Category
 from twin_core.settings import Settings
 from twin_core.store.database import Database
@@ -31,34 +27,4 @@ MALLORY = [Given(title="Mallory's secret", text="The launch code of Mallory's pr
 
 def two_authors(database: Database, settings: Settings) -> tuple[Author, Author]:
     """Jane and Mallory, searchable by words and by meaning."""
-    return _embedded(database, settings, "jane", JANE), _embedded(database, settings, "mallory", MALLORY)
-
-
-def _embedded(database: Database, settings: Settings, slug: str, given: list[Given]) -> Author:
-    author = fill(database, slug, given)
-    model = embedder(settings)
-    vectors = model.encode([f"{one.title}\n{one.text}" for one in given])
-    with database.transaction() as conn:
-        conn.execute(
-            text("UPDATE features.embedding_models SET serving = false WHERE id <> :id"), {"id": model.model_id}
-        )
-        conn.execute(
-            text("INSERT INTO features.embedding_models VALUES (:id, :size, true, now()) ON CONFLICT DO NOTHING"),
-            {"id": model.model_id, "size": model.dimension},
-        )
-        conn.execute(
-            text(
-                "INSERT INTO features.embeddings SELECT :author, :chunk, :model, embed_hash, :vector "
-                "FROM features.chunks WHERE id = :chunk"
-            ),
-            [
-                {
-                    "author": author.id,
-                    "chunk": chunk_of(author, number),
-                    "model": model.model_id,
-                    "vector": HalfVector(row),
-                }
-                for number, row in enumerate(vectors)
-            ],
-        )
-    return author
+    return embedded(database, settings, "jane", JANE), embedded(database, settings, "mallory", MALLORY)

@@ -16,7 +16,9 @@ from pgvector import HalfVector
 from sqlalchemy import text
 
 from twin_core import identity
+from twin_core.models.embedder import embedder
 from twin_core.records import Author, Category
+from twin_core.settings import Settings
 from twin_core.store.database import Database
 from twin_core.text.lexical import indexed_text, search_config
 
@@ -68,6 +70,37 @@ def fill(database: Database, slug: str, given: Sequence[Given]) -> Author:
             if rows:
                 connection.execute(text(statement), rows)
         connection.execute(text(_TOTALS), who)
+    return author
+
+
+def embedded(database: Database, settings: Settings, slug: str, given: Sequence[Given]) -> Author:
+    """The same, with vectors of the real model beside the made-up ones."""
+    author = fill(database, slug, given)
+    model = embedder(settings)
+    vectors = model.encode([f"{one.title}\n{one.text}" for one in given])
+    with database.transaction() as conn:
+        conn.execute(
+            text("UPDATE features.embedding_models SET serving = false WHERE id <> :id"), {"id": model.model_id}
+        )
+        conn.execute(
+            text("INSERT INTO features.embedding_models VALUES (:id, :size, true, now()) ON CONFLICT DO NOTHING"),
+            {"id": model.model_id, "size": model.dimension},
+        )
+        conn.execute(
+            text(
+                "INSERT INTO features.embeddings SELECT :author, :chunk, :model, embed_hash, :vector "
+                "FROM features.chunks WHERE id = :chunk"
+            ),
+            [
+                {
+                    "author": author.id,
+                    "chunk": chunk_of(author, number),
+                    "model": model.model_id,
+                    "vector": HalfVector(row),
+                }
+                for number, row in enumerate(vectors)
+            ],
+        )
     return author
 
 

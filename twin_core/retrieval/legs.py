@@ -57,14 +57,17 @@ class Plan:
         return fusion.rankings_of(leg, found, limit=self.depth(leg), per_category=PER_CATEGORY)
 
 
-def dense_leg(connection: Connection, author_id: UUID, vector: Vector, plan: Plan) -> list[Candidate]:
-    """The nearest chunks: every one compared while they are few, by the author's index beyond. [] without vectors."""
+def dense_leg(connection: Connection, author_id: UUID, vectors: Sequence[Vector], plan: Plan) -> list[list[Candidate]]:
+    """The nearest chunks to each query: every one compared while they are few, by the author's index beyond.
+
+    Empty lists without vectors of the author's.
+    """
     corpus, exact_below = plan.corpus, plan.settings.search_exact_below
     if corpus.model_id is None:
-        return []
+        return [[] for _ in vectors]
     wanted = nearest.Wanted(
         author_id=author_id,
-        vector=vector,
+        vectors=vectors,
         model_id=corpus.model_id,
         filters=plan.filters,
         limit=plan.depth("dense"),
@@ -80,26 +83,39 @@ def dense_leg(connection: Connection, author_id: UUID, vector: Vector, plan: Pla
     return nearest.exact(connection, wanted) if few else nearest.indexed(connection, wanted)
 
 
-def lexical_leg(connection: Connection, author_id: UUID, query: Query, plan: Plan) -> list[Candidate]:
-    """The best chunks by BM25 over the words worth summing. [] when the author never used any of them."""
+def lexical_leg(connection: Connection, author_id: UUID, texts: Sequence[str], plan: Plan) -> list[list[Candidate]]:
+    """The best chunks for each query by BM25 over the words worth summing.
+
+    An empty list for a query when the author never used any of its words.
+    """
     corpus = plan.corpus
-    common = lexical.common_above(corpus.chunks)
-    words = query_text(query.text)
-    terms = lexical.prune(bm25.terms(connection, author_id, words, corpus.configs, count_to=common), common=common)
-    if any(term.frequency >= common for term in terms):  # nothing rarer: then how common they are decides
-        terms = bm25.terms(connection, author_id, words, corpus.configs, count_to=None)
-        terms = lexical.prune(terms, common=corpus.chunks + 1)
-    if not terms:
-        return []
+    telling = _telling(connection, author_id, texts, corpus)
+    if not any(telling):
+        return [[] for _ in texts]
     return bm25.ranked(
         connection,
         author_id,
-        lexical.weights(terms, corpus.chunks),
+        [lexical.weights(terms, corpus.chunks) for terms in telling],
         mean_length=corpus.mean_length,
         filters=plan.filters,
         limit=plan.depth("lexical") * (LEXICAL_DEPTH if plan.categories else 1),
         within=plan.within,
     )
+
+
+def _telling(connection: Connection, author_id: UUID, texts: Sequence[str], corpus: Corpus) -> list[list[bm25.Term]]:
+    """The terms of each query that are worth summing."""
+    common = lexical.common_above(corpus.chunks)
+    words = [query_text(one) for one in texts]
+    counted = bm25.terms(connection, author_id, words, corpus.configs, count_to=common)
+    pruned = [lexical.prune(terms, common=common) for terms in counted]
+    if any(term.frequency >= common for terms in pruned for term in terms):
+        # In some query there is nothing rarer: then how common they are decides.
+        whole = bm25.terms(connection, author_id, words, corpus.configs, count_to=None)
+        for number, terms in enumerate(pruned):
+            if any(term.frequency >= common for term in terms):
+                pruned[number] = lexical.prune(whole[number], common=corpus.chunks + 1)
+    return pruned
 
 
 def with_phrases(connection: Connection, author_id: UUID, query: Query, corpus: Corpus) -> list[UUID]:

@@ -6,7 +6,7 @@ How each leg runs is in `legs.py`, the arithmetic in `lexical.py` and `fusion.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import numpy as np
@@ -31,36 +31,46 @@ article, not enough to put it above a good one."""
 def search(
     database: Database,
     author_id: UUID,
-    query: str,
+    query: str | Query,
     *,
     settings: Settings,
     filters: SearchFilters | None = None,
     limit: int = 10,
     as_author: bool = False,
     vector: Vector | None = None,
+    also: Sequence[str] = (),
 ) -> list[Passage]:
     """The author's passages that answer the query best, best first, at most `limit` (1 to 100).
 
     Words in quotation marks must be in a passage as they stand. `vector` is the query's embedding where the caller
-    has it; otherwise the query is embedded here. `as_author=True` runs under row-level security as that author.
+    has it; otherwise the query is embedded here, in one batch with `also`: other words for the same, searched for
+    beside it. `as_author=True` runs under row-level security as that author.
     Nothing indexed, or nothing found, is an empty list. Raises InvalidInput for an empty query, a limit out of range,
     dates the wrong way round, or a vector that is not of the model that serves.
     """
     filters = filters or SearchFilters()
-    parsed = parse(query)
+    parsed = parse(query) if isinstance(query, str) else query
     _check(filters, limit)
     model_id = None
     if vector is None:
         from twin_core.models.embedder import embedder
 
         model = embedder(settings)
-        model_id, vector = model.model_id, model.encode_query([parsed.text])[0]
-    vector = np.asarray(vector, dtype=np.float32)
-    if vector.ndim != 1 or not np.isfinite(vector).all():
+        model_id, vector = model.model_id, model.encode_query([parsed.text, *also])
+    vectors = np.atleast_2d(np.asarray(vector, dtype=np.float32))
+    if vectors.ndim != 2 or len(vectors) != 1 + len(also) or not np.isfinite(vectors).all():
         raise InvalidInput("The query's vector must be one row of finite numbers.")
     with database.as_author(author_id) if as_author else database.transaction() as connection:
         return search_with(
-            connection, author_id, parsed, vector, model_id=model_id, settings=settings, filters=filters, limit=limit
+            connection,
+            author_id,
+            parsed,
+            vectors,
+            model_id=model_id,
+            settings=settings,
+            filters=filters,
+            limit=limit,
+            also=also,
         )
 
 
@@ -68,37 +78,57 @@ def search_with(
     connection: Connection,
     author_id: UUID,
     query: Query,
-    vector: Vector,
+    vectors: Vector,
     *,
     model_id: str | None,
     settings: Settings,
     filters: SearchFilters,
     limit: int,
+    also: Sequence[str] = (),
 ) -> list[Passage]:
-    """The same within a transaction that is open already. `model_id` names the vector's model, if it is known."""
+    """The same within a transaction that is open already. `model_id` names the vectors' model, if it is known."""
     tune(connection)
     corpus = corpus_of(connection, author_id)
     if not corpus.chunks:
         return []
-    _check_model(corpus, vector, model_id, settings)
+    vectors = np.atleast_2d(vectors)
+    _check_model(corpus, vectors, model_id, settings)
     within = None
     if query.phrases:
         within = with_phrases(connection, author_id, query, corpus)
     plan = Plan(corpus, filters, limit, within, settings)
-    rankings = plan.rankings("dense", dense_leg(connection, author_id, vector, plan))
-    rankings |= plan.rankings("lexical", lexical_leg(connection, author_id, query, plan))
+    by_leg = {
+        "dense": dense_leg(connection, author_id, list(vectors), plan),
+        "lexical": lexical_leg(connection, author_id, [query.text, *also], plan),
+    }
+    rankings: dict[str, list[Candidate]] = {}
+    for leg, by_query in by_leg.items():
+        for number, found in enumerate(by_query, start=1):
+            rankings |= plan.rankings(leg if number == 1 else f"{leg} {number}", found)
     return passages(connection, author_id, fused(rankings, limit))
 
 
 def fused(rankings: Mapping[str, Sequence[Candidate]], limit: int) -> dict[UUID, tuple[float, dict[str, int]]]:
     """Chunk id -> (score, rank by leg), best first, near-duplicates and what is beyond the limit left out."""
     ids = {name: [candidate.chunk_id for candidate in ranking] for name, ranking in rankings.items()}
-    weights = {name: CATEGORY_WEIGHT if "/" in name else 1.0 for name in ids}
-    scores = fusion.summed(rankings, weights)
+    scores = fusion.summed(rankings, {name: _weight(name, ids) for name in ids})
     by_id = {candidate.chunk_id: candidate for ranking in rankings.values() for candidate in ranking}
     best = fusion.one_per_cluster([by_id[chunk_id] for chunk_id in scores], scores)[:limit]
     legs = fusion.legs_of(ids, [candidate.chunk_id for candidate in best])
     return {candidate.chunk_id: (scores[candidate.chunk_id], legs[candidate.chunk_id]) for candidate in best}
+
+
+def _weight(name: str, names: Collection[str]) -> float:
+    """Of a ranking such as `dense`, `lexical/post` (within a category) or `dense 2` (of a rewritten query).
+
+    The rewritten queries of a leg count together for what the question itself does: three of them must not outvote it.
+    """
+    leg, _, category = name.partition("/")
+    weight = CATEGORY_WEIGHT if category else 1.0
+    if " " not in leg:
+        return weight
+    kind = leg.partition(" ")[0]
+    return weight / sum(1 for one in names if one.startswith(f"{kind} ") and "/" not in one)
 
 
 def _check(filters: SearchFilters, limit: int) -> None:
@@ -112,7 +142,7 @@ def _check(filters: SearchFilters, limit: int) -> None:
         raise InvalidInput(f"The dates are the wrong way round: from {start.isoformat()} to {end.isoformat()}.")
 
 
-def _check_model(corpus: Corpus, vector: Vector, model_id: str | None, settings: Settings) -> None:
+def _check_model(corpus: Corpus, vectors: Vector, model_id: str | None, settings: Settings) -> None:
     if corpus.model_id is None:
         return
     if model_id is not None and model_id != corpus.model_id:
@@ -120,7 +150,7 @@ def _check_model(corpus: Corpus, vector: Vector, model_id: str | None, settings:
             f"The passages were embedded with {corpus.model_id}, the settings name {settings.embedding_model} "
             f"({model_id}). Run `twin sync` to embed them anew, or set TWIN_EMBEDDING_MODEL back."
         )
-    if vector.shape[0] != corpus.dimension:
+    if vectors.shape[1] != corpus.dimension:
         raise InvalidInput(
-            f"The query's vector has {vector.shape[0]} dimensions, {corpus.model_id} has {corpus.dimension}."
+            f"The query's vector has {vectors.shape[1]} dimensions, {corpus.model_id} has {corpus.dimension}."
         )

@@ -30,19 +30,21 @@ class Term:
 
 
 def terms(
-    connection: Connection, author_id: UUID, words: str, configs: Sequence[str], *, count_to: int | None
-) -> list[Term]:
-    """The query's lexemes by each configuration, with their document frequencies, counted no further than `count_to`.
+    connection: Connection, author_id: UUID, texts: Sequence[str], configs: Sequence[str], *, count_to: int | None
+) -> list[list[Term]]:
+    """The lexemes of each query by each configuration, with document frequencies counted no further than `count_to`.
 
     A word that some configuration treats as a stop word is marked when `simple` brings it in: code is indexed with
-    every word of its comments, and a question's "of" and "the" would otherwise find nothing but code.
+    every word of its comments, and a question's "of" and "the" would otherwise find nothing but code. A lexeme that
+    several queries share is counted once.
     """
     rows = connection.execute(
         text("""
             WITH lexemes AS (
-                SELECT lexeme, bool_and(config = 'simple') AS plain
-                FROM unnest(CAST(:configs AS text[])) AS config,
-                     unnest(tsvector_to_array(to_tsvector(CAST(config AS regconfig), :words))) AS lexeme
+                SELECT lexeme, bool_and(config = 'simple') AS plain, array_agg(DISTINCT query) AS queries
+                FROM unnest(CAST(:texts AS text[])) WITH ORDINALITY AS asked(words, query),
+                     unnest(CAST(:configs AS text[])) AS config,
+                     unnest(tsvector_to_array(to_tsvector(CAST(config AS regconfig), words))) AS lexeme
                 GROUP BY lexeme
             )
             SELECT l.lexeme,
@@ -51,25 +53,30 @@ def terms(
                                           LIMIT CAST(:count_to AS bigint)) AS found) AS frequency,
                    l.plain AND EXISTS (
                        SELECT FROM unnest(CAST(:configs AS text[]) || 'english'::text) AS config
-                       WHERE config <> 'simple' AND to_tsvector(CAST(config AS regconfig), l.lexeme) = ''::tsvector)
+                       WHERE config <> 'simple' AND to_tsvector(CAST(config AS regconfig), l.lexeme) = ''::tsvector),
+                   l.queries
             FROM lexemes l ORDER BY l.lexeme
         """),
-        {"author": author_id, "words": words, "configs": list(configs), "count_to": count_to},
+        {"author": author_id, "texts": list(texts), "configs": list(configs), "count_to": count_to},
     )
-    return [Term(lexeme=lexeme, frequency=int(frequency), stop=stop) for lexeme, frequency, stop in rows if frequency]
+    found: list[list[Term]] = [[] for _ in texts]
+    for lexeme, frequency, stop, queries in rows:
+        for query in queries if frequency else ():
+            found[query - 1].append(Term(lexeme=lexeme, frequency=int(frequency), stop=stop))
+    return found
 
 
 def ranked(
     connection: Connection,
     author_id: UUID,
-    weights: Mapping[str, float],
+    weights: Sequence[Mapping[str, float]],
     *,
     mean_length: float,
     filters: SearchFilters,
     limit: int,
     within: Sequence[UUID] | None = None,
-) -> list[Candidate]:
-    """The best `limit` chunks by BM25 (k1 1.2, b 0.75): lexeme -> its inverse document frequency.
+) -> list[list[Candidate]]:
+    """The best `limit` chunks by BM25 (k1 1.2, b 0.75) for each query: lexeme -> its inverse document frequency.
 
     Filters are applied before the limit, so that a narrow filter still finds all there is.
     """
@@ -82,34 +89,33 @@ def ranked(
         narrowed = (
             f"JOIN features.chunks c ON c.key = s.chunk_key {joined_documents(clause)} WHERE c.author_id = :author"
         )
+    best = " UNION ALL ".join(_best(query, f"{narrowed} {clause}") for query in range(len(weights)))
     sql = f"""
-        WITH best AS MATERIALIZED (
-            SELECT s.chunk_key, s.score FROM (
-                SELECT p.chunk_key,
-                       sum(t.weight * p.tf / (p.tf + :k1 * (1 - :b + :b * p.len / :mean_length))) AS score
-                FROM unnest(CAST(:lexemes AS text[]), CAST(:weights AS float8[])) AS t(lexeme, weight)
-                CROSS JOIN LATERAL (  -- OFFSET 0: one index scan per lexeme, never a join over all postings
-                    SELECT chunk_key, tf, len FROM features.postings
-                    WHERE author_id = :author AND lexeme = t.lexeme OFFSET 0) AS p
-                GROUP BY p.chunk_key) AS s
-            {narrowed} {clause}
-            ORDER BY s.score DESC, s.chunk_key LIMIT :limit
-        )
-        SELECT c.id, c.document_id, d.cluster_id, c.category, best.score
+        WITH best AS MATERIALIZED ({best})
+        SELECT best.query, c.id, c.document_id, d.cluster_id, c.category, best.score
         FROM best
         JOIN features.chunks c ON c.key = best.chunk_key AND c.author_id = :author
         JOIN features.cleaned_documents d ON d.revision_id = c.revision_id AND d.author_id = :author
-        ORDER BY best.score DESC, c.id"""
-    params |= {
-        "author": author_id,
-        "lexemes": list(weights),
-        "weights": [weight * (K1 + 1) for weight in weights.values()],
-        "mean_length": float(mean_length),
-        "k1": K1,
-        "b": B,
-        "limit": limit,
-    }
-    return candidates(connection, sql, params)
+        ORDER BY best.query, best.score DESC, c.id"""
+    for query, of_query in enumerate(weights):
+        params[f"lexemes_{query}"] = list(of_query)
+        params[f"weights_{query}"] = [weight * (K1 + 1) for weight in of_query.values()]
+    params |= {"author": author_id, "mean_length": float(mean_length), "k1": K1, "b": B, "limit": limit}
+    return candidates(connection, sql, params, len(weights))
+
+
+def _best(query: int, narrowed: str) -> str:
+    return f"""
+        (SELECT {query} AS query, s.chunk_key, s.score FROM (
+            SELECT p.chunk_key,
+                   sum(t.weight * p.tf / (p.tf + :k1 * (1 - :b + :b * p.len / :mean_length))) AS score
+            FROM unnest(CAST(:lexemes_{query} AS text[]), CAST(:weights_{query} AS float8[])) AS t(lexeme, weight)
+            CROSS JOIN LATERAL (  -- OFFSET 0: one index scan per lexeme, never a join over all postings
+                SELECT chunk_key, tf, len FROM features.postings
+                WHERE author_id = :author AND lexeme = t.lexeme OFFSET 0) AS p
+            GROUP BY p.chunk_key) AS s
+        {narrowed}
+        ORDER BY s.score DESC, s.chunk_key LIMIT :limit)"""
 
 
 def with_phrases(

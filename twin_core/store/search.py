@@ -171,13 +171,17 @@ def category_sizes(
     return {category: int(found) for category, found in rows}
 
 
-def candidates(connection: Connection, sql: str, params: Params) -> list[Candidate]:
-    """Run a leg whose columns are chunk id, document id, cluster id, category and score, best first."""
-    rows = connection.execute(text(sql), params)
-    return [
-        Candidate(chunk_id=chunk, document_id=document, cluster_id=cluster, category=category, score=float(score))
-        for chunk, document, cluster, category, score in rows
-    ]
+def candidates(connection: Connection, sql: str, params: Params, queries: int) -> list[list[Candidate]]:
+    """Run a leg whose columns are query, chunk id, document id, cluster id, category and score, best first.
+
+    Returns one list for each query; the query's number counts from 0.
+    """
+    found: list[list[Candidate]] = [[] for _ in range(queries)]
+    for query, chunk, document, cluster, category, score in connection.execute(text(sql), params):
+        found[query].append(
+            Candidate(chunk_id=chunk, document_id=document, cluster_id=cluster, category=category, score=float(score))
+        )
+    return found
 
 
 def passages(

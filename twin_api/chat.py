@@ -100,6 +100,7 @@ class ChatController(Controller):
             history=history,
             filters=data.filters.record(),
             limit=data.k,
+            retrieval=data.retrieval,
             max_tokens=data.max_completion_tokens or data.max_tokens,
             temperature=data.temperature,
             fresh=data.fresh,
@@ -150,8 +151,9 @@ async def _last(events: AsyncGenerator[Event]) -> Answer:
 
 def _whole(author: Author, answer: Answer) -> ChatCompletion:
     if answer.outcome == "failed":
+        how = "broke off in the middle of its answer" if answer.text.strip() else "did not answer"
         raise HTTPException(
-            f"The language model broke off in the middle of its answer. Ask again. (trace {answer.trace_id})",
+            f"The language model {how}. Ask again. (trace {answer.trace_id})",
             status_code=HTTPStatus.BAD_GATEWAY,
         )
     return ChatCompletion(
@@ -164,4 +166,6 @@ def _whole(author: Author, answer: Answer) -> ChatCompletion:
         outcome=answer.outcome,
         trace_id=answer.trace_id,
         cached_from=answer.cached_from,
+        retrieval=answer.retrieval,
+        notices=list(answer.notices),
     )

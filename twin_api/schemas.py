@@ -25,6 +25,8 @@ from twin_core.collect.standing import Standing
 from twin_core.promotion import Decision
 from twin_core.records import Category, Passage, SearchFilters
 from twin_core.records import Outcome as ItemOutcome
+from twin_core.retrieval.retrieve import Retrieval as Found
+from twin_core.settings import RetrievalMode
 from twin_core.store.adapters import Adapter
 from twin_core.store.ledger import LedgerItem, Run
 from twin_core.store.registry import Deployment
@@ -51,12 +53,24 @@ class Filters(Struct, kw_only=True, forbid_unknown_fields=True):
         )
 
 
+Retrieval = Annotated[
+    RetrievalMode | None,
+    Meta(
+        description="How passages are found. off: not at all; fast: by meaning and by words; full: the language model reads "
+        "the question first (dates, kinds, sources, other words for it) and the best passages are ranked anew. Default: "
+        "TWIN_RETRIEVAL."
+    ),
+]
+Notices = Annotated[list[str], Meta(description="What was not done as asked to find passages, and why.")]
+
+
 class SearchRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """What to look for in the author's writing."""
 
     query: Annotated[str, Meta(min_length=1, max_length=QUESTION_CHARACTERS, description="Words or a question.")]
     k: Annotated[int, Meta(ge=1, le=SEARCH_RESULTS, description="The most passages to return.")] = 10
     filters: Filters = field(default_factory=Filters)
+    retrieval: Retrieval = None
 
 
 class PassageView(Struct, kw_only=True):
@@ -96,11 +110,48 @@ class PassageView(Struct, kw_only=True):
         )
 
 
+class SearchedView(Struct, kw_only=True):
+    """What a search was narrowed to, by the request and by what its question names."""
+
+    categories: list[Category]
+    source_ids: list[UUID]
+    written_from: datetime | None
+    written_to: datetime | None
+
+    @classmethod
+    def of(cls, filters: SearchFilters) -> SearchedView:
+        """The filters as the API shows them."""
+        return cls(
+            categories=list(filters.categories),
+            source_ids=list(filters.source_ids),
+            written_from=filters.written_from,
+            written_to=filters.written_to,
+        )
+
+
 class SearchResponse(Struct, kw_only=True):
-    """The passages, best first."""
+    """The passages, best first, and how they were found."""
 
     passages: list[PassageView]
     seconds: float
+    retrieval: RetrievalMode
+    queries: Annotated[list[str], Meta(description="What was searched for; empty with `off`.")]
+    filters: Annotated[SearchedView, Meta(description="Where: the request's filters and what the question names.")]
+    notices: Notices
+    timings: Annotated[dict[str, float], Meta(description="Seconds until each step was done.")]
+
+    @classmethod
+    def of(cls, found: Found, seconds: float) -> SearchResponse:
+        """What was found as the API shows it."""
+        return cls(
+            passages=[PassageView.of(passage) for passage in found.passages],
+            seconds=seconds,
+            retrieval=found.mode,
+            queries=list(found.queries),
+            filters=SearchedView.of(found.filters),
+            notices=list(found.notices),
+            timings=found.timings,
+        )
 
 
 class CitationView(Struct, kw_only=True):
@@ -177,6 +228,7 @@ class ChatRequest(Struct, kw_only=True):
     k: Annotated[int, Meta(ge=1, le=CONTEXT_PASSAGES, description="The most passages to answer from.")] | None = None
     filters: Filters = field(default_factory=Filters)
     fresh: Annotated[bool, Meta(description="Do not answer from the cache, where there is one.")] = False
+    retrieval: Retrieval = None
 
 
 Outcome = Annotated[
@@ -221,6 +273,8 @@ class ChatCompletion(Struct, kw_only=True):
     outcome: Outcome
     trace_id: UUID
     cached_from: Annotated[UUID | None, Meta(description="The answer that this one repeats, from the cache.")] = None
+    retrieval: RetrievalMode
+    notices: Notices
 
 
 class Delta(Struct, kw_only=True, omit_defaults=True):
@@ -250,6 +304,8 @@ class ChatChunk(Struct, kw_only=True):
     outcome: Outcome | UnsetType = UNSET
     trace_id: UUID | UnsetType = UNSET
     cached_from: UUID | UnsetType | None = UNSET
+    retrieval: RetrievalMode | UnsetType = UNSET
+    notices: Notices | UnsetType = UNSET
     usage: UsageView | UnsetType | None = UNSET
 
 

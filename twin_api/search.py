@@ -1,8 +1,7 @@
-"""`/v1/search`: passages of the author's writing, no language model involved."""
+"""`/v1/search`: passages of the author's writing. A language model is involved only where `retrieval` is `full`."""
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import Annotated
 
@@ -12,13 +11,17 @@ from litestar.params import Body
 
 from twin_api.auth import requires
 from twin_api.idempotency import REPEATABLE
-from twin_api.schemas import ERRORS, PassageView, SearchRequest, SearchResponse
+from twin_api.schemas import ERRORS, SearchRequest, SearchResponse
 from twin_api.services import Services
-from twin_core.retrieval.search import search
+from twin_core.retrieval.retrieve import retrieve
 from twin_core.store.keys import KeyHolder
 
 _EXAMPLES = [
     Example(summary="A question", value={"query": "how do I size a connection pool?", "k": 5}),
+    Example(
+        summary="A question that says when, read by the language model first",
+        value={"query": "what did I write about backups in 2025?", "retrieval": "full"},
+    ),
     Example(
         summary="Only posts of one year",
         value={
@@ -47,19 +50,17 @@ class SearchController(Controller):
         holder: KeyHolder,
         services: Services,
     ) -> SearchResponse:
-        """The passages that fit the query best, by meaning and by words."""
+        """The passages that fit the query best, by meaning and by words, and how they were found."""
         await services.embedder_ready()
         began = monotonic()
-        found = await asyncio.to_thread(
-            search,
+        found = await retrieve(
             services.database,
             holder.author_id,
             data.query,
             settings=services.settings,
-            filters=data.filters.record(),
             limit=data.k,
-            as_author=True,
+            mode=data.retrieval,
+            filters=data.filters.record(),
+            chat=services.chat,
         )
-        return SearchResponse(
-            passages=[PassageView.of(passage) for passage in found], seconds=round(monotonic() - began, 4)
-        )
+        return SearchResponse.of(found, round(monotonic() - began, 4))

@@ -152,6 +152,8 @@ class ChatStream(EventStream[Event]):
             outcome=answer.outcome,
             trace_id=answer.trace_id,
             cached_from=answer.cached_from,
+            retrieval=answer.retrieval,
+            notices=list(answer.notices),
         )
         frames = [_frame(last)]
         if answer.outcome == "failed":

@@ -116,7 +116,9 @@ def _check(data: WriteRequest) -> None:
     new, change = (data.kind, data.brief), (data.revise, data.instruction)
     if not ((None not in new and change == (None, None)) or (None not in change and new == (None, None))):
         raise ValidationException("Send `kind` and `brief` for something new, or `revise` and `instruction`.")
-    if data.revise is not None and (data.links or data.words is not None or data.drafts != 1):
+    if data.revise is not None and (
+        data.links or data.words is not None or data.drafts != 1 or data.retrieval is not None
+    ):
         raise ValidationException("A revision keeps the links of its draft: send `revise` and `instruction` alone.")
 
 
@@ -127,7 +129,14 @@ async def _events(data: WriteRequest, author: Author, services: Services) -> Asy
     else:
         assert data.kind is not None
         links = await asyncio.to_thread(read_links, data.links, services.settings)
-        asked = Brief(kind=data.kind, text=data.brief or "", links=links, drafts=data.drafts, words=data.words)
+        asked = Brief(
+            kind=data.kind,
+            text=data.brief or "",
+            links=links,
+            drafts=data.drafts,
+            words=data.words,
+            retrieval=data.retrieval,
+        )
     drafts = stream_drafts(services.database, author, asked, settings=services.settings, chat=services.chat)
     async with aclosing(drafts) as events:
         async for event in events:
@@ -160,7 +169,8 @@ class WriteStream(EventStream[Event]):
         """Sources first, text as it comes, the cost of each draft, all of it at the end."""
         if isinstance(event, Sources):
             citations = [CitationView.of(one) for one in event.citations]
-            yield _frame("sources", SourcesEvent(citations=citations, links=[LinkView.of(one) for one in event.links]))
+            links = [LinkView.of(one) for one in event.links]
+            yield _frame("sources", SourcesEvent(citations=citations, links=links, notices=list(event.notices)))
         elif isinstance(event, Delta):
             yield _frame("delta", DeltaEvent(draft=event.draft, text=event.text))
         elif isinstance(event, Draft):

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from twin_api.limits import QUESTION_CHARACTERS
-from twin_api.schemas import CitationView, Outcome, UsageView
+from twin_api.schemas import CitationView, Notices, Outcome, Retrieval, UsageView
 from twin_core.collect.links import MOST_LINKS
 from twin_core.writing.citations import LinkUse
 from twin_core.writing.kinds import FEWEST_WORDS, Kind
@@ -30,6 +30,7 @@ class WriteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = []
     drafts: Annotated[int, Meta(ge=1, le=MOST_DRAFTS)] = 1
     words: Annotated[int, Meta(ge=FEWEST_WORDS, description="About how long. Default: as its kind is.")] | None = None
+    retrieval: Retrieval = None
     revise: Annotated[UUID, Meta(description="The trace id of a draft.")] | None = None
     instruction: (
         Annotated[str, Meta(min_length=1, max_length=QUESTION_CHARACTERS, description="What to change.")] | None
@@ -100,6 +101,7 @@ class WriteResponse(Struct, kw_only=True):
     drafts: list[DraftView]
     citations: Annotated[list[CitationView], Meta(description="`cited`: by any of the drafts.")]
     links: list[LinkView]
+    notices: Notices
 
     @classmethod
     def of(cls, written: Written) -> WriteResponse:
@@ -120,6 +122,7 @@ class WriteResponse(Struct, kw_only=True):
             drafts=drafts,
             citations=citations,
             links=links,
+            notices=list(written.notices),
         )
 
 
@@ -128,6 +131,7 @@ class SourcesEvent(Struct, kw_only=True):
 
     citations: list[CitationView]
     links: list[LinkView]
+    notices: Notices
 
 
 class DeltaEvent(Struct, kw_only=True):

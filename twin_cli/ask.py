@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from twin_cli import output
+from twin_cli.search import How
 from twin_cli.terminal import harmless
 from twin_core.settings import settings
 from twin_core.writing.answer import Answer, Event, Piece, Retrieved, answer
@@ -22,7 +23,9 @@ EXCERPT = 110
 """Characters of a passage that its source is shown with: one line on a wide screen."""
 
 
-def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.AsJson = False) -> None:
+def ask(
+    question: Question, author: AuthorSlug, k: Most = None, retrieval: How = None, as_json: output.AsJson = False
+) -> None:
     """Ask the author's twin. When no language model answers, the passages that fit best are the answer.
 
     The answer goes to stdout with its sources below; with --json it is one object with every citation's text.
@@ -35,7 +38,8 @@ def ask(question: Question, author: AuthorSlug, k: Most = None, as_json: output.
         with opened.database.transaction() as conn:
             who = author_by_slug(conn, author)
         show = None if as_json else Screen()
-        final = answer(opened.database, who, " ".join(question), settings=here, limit=k, on_event=show)
+        asked = " ".join(question)
+        final = answer(opened.database, who, asked, settings=here, limit=k, retrieval=retrieval, on_event=show)
     if as_json:
         output.show_json(final)
     if final.outcome == "failed":
@@ -78,6 +82,8 @@ class Screen:
         if isinstance(event, Retrieved):
             count = len(event.citations)
             output.say(f"{count} passage{'' if count == 1 else 's'} found." if count else "No passage found.")
+            for notice in event.notices:
+                output.warn(notice)
         elif isinstance(event, Piece):
             typer.echo(self._text.of(harmless(event.text)), nl=False)
         else:

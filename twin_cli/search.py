@@ -5,6 +5,7 @@ How passages are found is in `twin_core/retrieval`; answering a question from th
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,10 +19,10 @@ from twin_cli.terminal import harmless
 from twin_core.errors import InvalidInput, NotFound
 from twin_core.records import Category, Passage, SearchFilters, Source
 from twin_core.retrieval.query import parse
+from twin_core.retrieval.retrieve import retrieve
 from twin_core.retrieval.search import MAX_LIMIT
-from twin_core.retrieval.search import search as search_passages
 from twin_core.runtime.stores import stores
-from twin_core.settings import settings
+from twin_core.settings import RetrievalMode, settings
 from twin_core.store import authors
 from twin_core.store.search import headlines
 from twin_core.text.lexical import query_text
@@ -41,6 +42,13 @@ From = Annotated[
 ]
 To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Written then or earlier, that day included.")]
 
+How = Annotated[
+    RetrievalMode | None,
+    typer.Option(
+        "--retrieval", help="off: nothing is looked up; fast: no language model; full: it reads the question first."
+    ),
+]
+
 START, STOP = "\x02", "\x03"
 
 
@@ -53,6 +61,7 @@ def search(
     source: Sources = None,
     written_from: From = None,
     written_to: To = None,
+    retrieval: How = None,
     as_json: output.AsJson = False,
 ) -> None:
     """Search one author's writing by meaning and by words."""
@@ -69,7 +78,21 @@ def search(
             written_from=start,
             written_to=end,
         )
-        found = search_passages(opened.database, whose.id, query, settings=here, filters=filters, limit=limit)
+        looked = asyncio.run(
+            retrieve(
+                opened.database,
+                whose.id,
+                query,
+                settings=here,
+                limit=limit,
+                mode=retrieval,
+                filters=filters,
+                as_author=False,
+            )
+        )
+        found = looked.passages
+        for notice in looked.notices:
+            output.warn(notice)
         if as_json:
             output.show_json(found)
             return

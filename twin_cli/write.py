@@ -10,6 +10,7 @@ import typer
 
 from twin_cli import output
 from twin_cli.ask import Tightened
+from twin_cli.search import How
 from twin_cli.terminal import harmless
 from twin_core.collect.links import MOST_LINKS, read_links
 from twin_core.errors import InvalidInput
@@ -42,6 +43,7 @@ def write_(
     link: Links = None,
     drafts: Drafts = 1,
     words: Length = None,
+    retrieval: How = None,
     revise: Revise = None,
     as_json: output.AsJson = False,
 ) -> None:
@@ -58,7 +60,7 @@ def write_(
     text = " ".join(brief)
     if (kind is None) == (revise is None):
         raise InvalidInput("Say either what to write (--kind post, article, thread, reply, code) or --revise TRACE_ID.")
-    if revise is not None and (link or drafts != 1 or words is not None):
+    if revise is not None and (link or drafts != 1 or words is not None or retrieval is not None):
         raise InvalidInput("A revision keeps the links of its draft: give --revise and the instruction alone.")
     with stores(here) as opened:
         with opened.database.transaction() as conn:
@@ -67,7 +69,12 @@ def write_(
             Revision(trace_id=revise, instruction=text)
             if kind is None and revise is not None
             else Brief(
-                kind=kind or Kind.POST, text=text, links=read_links(link or (), here), drafts=drafts, words=words
+                kind=kind or Kind.POST,
+                text=text,
+                links=read_links(link or (), here),
+                drafts=drafts,
+                words=words,
+                retrieval=retrieval,
             )
         )
         written = write(opened.database, who, asked, settings=here, on_event=None if as_json else Screen())
@@ -97,6 +104,8 @@ class Screen:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Sources):
             output.say(f"{len(event.citations)} passages found, {len(event.links)} linked pages read.")
+            for notice in event.notices:
+                output.warn(notice)
         elif isinstance(event, Delta):
             if event.draft != self._current:
                 self._current, self._text = event.draft, Tightened()

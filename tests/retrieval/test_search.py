@@ -242,3 +242,28 @@ def test_signs_that_mean_something_elsewhere_are_only_text(database, find, query
 def test_a_vector_of_another_model_is_refused(database, find, settings, monkeypatch):
     ada = fill(database, "ada", [Given(text="A queue.", vector=EAST)])
     assert find(ada, "queue")[0].chunk_id == chunk_of(ada, 0)
+
+
+def test_other_words_are_searched_in_the_same_statements_and_count_less_than_the_query(database, find):
+    ada = fill(
+        database,
+        "ada",
+        [
+            Given(title="Asked", text="A queue.", vector=EAST),
+            Given(title="Also", text="A harbour.", vector=NORTH),
+            Given(title="Too", text="A lighthouse.", vector=direction(0, 0, 1)),
+        ],
+    )
+    vectors = np.stack([EAST, NORTH, direction(0, 0, 1)])
+    found = find(ada, "queue", vectors, also=["harbour", "lighthouse"])
+    assert titles(found)[0] == "Asked"
+    legs = {passage.title: passage.legs for passage in found}
+    assert legs["Asked"]["dense"] == 1
+    assert legs["Also"]["lexical 2"] == legs["Too"]["lexical 3"] == 1
+    alone = {
+        name: [passage.title for passage in find(ada, name, vector)]
+        for name, vector in (("queue", EAST), ("harbour", NORTH))
+    }
+    assert alone["harbour"][0] == "Also"
+    with pytest.raises(InvalidInput, match="one row"):
+        find(ada, "queue", EAST, also=["harbour"])

@@ -41,9 +41,9 @@ class Plan:
     settings: Settings
 
     def depth(self, leg: str) -> int:
-        """How many candidates of a leg are ranked."""
+        """How many candidates of a leg are ranked; `dense 2` is the dense leg of the second query."""
         depths = {"dense": self.settings.search_dense_candidates, "lexical": self.settings.search_lexical_candidates}
-        return max(depths[leg], self.limit)
+        return max(depths[leg.partition(" ")[0]], self.limit)
 
     @property
     def categories(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ MOST = 20
 """Passages that are read anew: what each costs is the same, and what is worth it gets less."""
 BATCH = 4
 """Pairs between two looks at the clock: a forward pass cannot be stopped."""
-LOADING_SECONDS = 10.0
+LOADING_SECONDS = 5.0
 """How long the first requests wait for the model from disk; it goes on loading without them."""
 
 
@@ -144,7 +144,7 @@ def _network(name: str) -> Any:
     except ImportError as error:
         raise ServiceUnavailable('it needs the extra "models": `pip install "llm-twin[models]"`') from error
     disable_progress_bar()
-    quiet_hub()  # a notice says what its retries would
+    quiet_hub()  # type: ignore[no-untyped-call]  # a notice says what its retries would
     path = Path(name).expanduser()
     if path.is_absolute() or name.startswith((".", "~")):
         if not (path / "config.json").is_file():

@@ -34,15 +34,17 @@ class Retrieval:
     passages: list[Passage] = field(default_factory=list)
     """Best first, as many as were asked for."""
     candidates: list[Passage] = field(default_factory=list)
-    """What they were chosen from, best first."""
+    """What they were chosen from, in that order."""
     queries: tuple[str, ...] = ()
     """What was searched for: the question's own words first, then other words for it."""
     filters: SearchFilters = field(default_factory=SearchFilters)
     """What was searched within, the request's own filters included."""
     notices: tuple[str, ...] = ()
     """What could not be done as asked, in words for the person who asks."""
+    lacking: bool = False
+    """Whether a step was left out that would have been done at another time: no model answered, or not in time."""
     timings: dict[str, float] = field(default_factory=dict)
-    """Seconds that each step took: understand, search, rerank."""
+    """Seconds from the start to the end of each step: understand, search, rerank."""
 
 
 async def retrieve(
@@ -65,22 +67,21 @@ async def retrieve(
     if mode == "off":
         return Retrieval(mode=mode, notices=(NOTHING_LOOKED_UP,))
     asked = _Asked(database, author_id, question, parse(question), settings, filters or SearchFilters(), as_author)
-    timings: dict[str, float] = {}
+    began, timings = monotonic(), dict[str, float]()
     understood = Understanding(text=asked.query.text)
     if mode == "full":
-        began = monotonic()
         understood = await _understood(asked, chat)
         timings["understand"] = round(monotonic() - began, 4)
-    began = monotonic()
     wide = max(limit, MOST) if mode == "full" else limit
     found = await asyncio.to_thread(_searched, asked, understood, wide)
     timings["search"] = round(monotonic() - began, 4)
     if mode == "full":
-        began = monotonic()
         ranked = await asyncio.to_thread(rerank, question, found.passages, settings)
         timings["rerank"] = round(monotonic() - began, 4)
         found.passages = ranked.passages
-        found.notices += [ranked.notice] if ranked.notice else []
+        if ranked.notice:
+            found.lacking = True
+            found.notices.append(ranked.notice)
     return Retrieval(
         mode=mode,
         passages=found.passages[:limit],
@@ -88,6 +89,7 @@ async def retrieve(
         queries=(understood.text, *understood.also),
         filters=found.filters,
         notices=(*understood.notices, *found.notices),
+        lacking=understood.lacking or found.lacking,
         timings=timings,
     )
 
@@ -112,6 +114,7 @@ class _Found:
     passages: list[Passage]
     filters: SearchFilters
     notices: list[str] = field(default_factory=list)
+    lacking: bool = False
 
 
 async def _understood(asked: _Asked, chat: ChatClient | None) -> Understanding:

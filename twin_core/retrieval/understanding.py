@@ -31,6 +31,7 @@ MAX_TOKENS = 400
 """Of the model's answer: five short queries and the filters have some 150."""
 MOST_SOURCES = 50
 """Names of sources that the model is told."""
+MOST_TITLES = 2
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _WORDS_FOR = {"blog": "web", "website": "web", "site": "web", "newsletter": "substack"}
 _PLATFORMS = frozenset({"linkedin", "medium", "substack", "github", "mastodon", "twitter", "blog", "newsletter"})
@@ -60,12 +61,13 @@ class Understanding:
     text: str
     """The question, without what became a filter."""
     also: tuple[str, ...] = ()
-    """Other words for the same."""
+    """Titles that the question names, and other words for the same."""
     filters: SearchFilters = field(default_factory=SearchFilters)
     """What the question itself narrows the search to."""
-    titles: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     """What was named and could not be followed, and why the model was not: for the person who asks."""
+    lacking: bool = False
+    """Whether the model was asked in vain."""
 
 
 def by_rule(question: str, there: Sequence[Source], today: date) -> Understanding:
@@ -171,18 +173,21 @@ def _joined(ruled: Understanding, reading: Reading, there: Sequence[Source], set
         written_from=start,
         written_to=end,
     )
-    new = [query for query in dict.fromkeys(reading.queries) if query.lower() != ruled.text.lower() and _word(query)]
-    return replace(
-        ruled,
-        also=tuple(query.replace("\x00", " ") for query in new[: settings.understanding_queries]),
-        filters=filters,
-        titles=tuple(dict.fromkeys(reading.titles)),
-        notices=tuple(notices),
-    )
+    # A title that is named is a search of its own: its words are in front of every passage of that text.
+    named, other = _new(reading.titles, ruled.text), _new(reading.queries, ruled.text)
+    also = dict.fromkeys((*named[:MOST_TITLES], *other[: settings.understanding_queries]))
+    return replace(ruled, also=tuple(also), filters=filters, notices=tuple(notices))
+
+
+def _new(said: Sequence[str], text: str) -> list[str]:
+    """What says something and not just the question again, each once."""
+    words = (one.replace("\x00", " ") for one in said)
+    return list(dict.fromkeys(one for one in words if re.search(r"\w", one) and one.lower() != text.lower()))
 
 
 def _without(ruled: Understanding, why: str) -> Understanding:
-    return replace(ruled, notices=(*ruled.notices, f"The question was not read by a language model: {why}."))
+    said = f"The question was not read by a language model: {why}."
+    return replace(ruled, notices=(*ruled.notices, said), lacking=True)
 
 
 def _sources(named: Sequence[str], there: Sequence[Source]) -> tuple[tuple[UUID, ...], list[str]]:
@@ -209,10 +214,6 @@ def _names(source: Source) -> set[str]:
     said = {word for word, platform in _WORDS_FOR.items() if platform == source.platform}
     names = {source.platform, locator, f"{source.platform}: {locator}", last, last.replace("-", " "), host}
     return (names | said | {host.rpartition(".")[0]}) - {""}
-
-
-def _word(text: str) -> bool:
-    return re.search(r"\w", text) is not None
 
 
 def _moment(day: date | None) -> datetime | None:

@@ -21,8 +21,9 @@ from twin_core.models.chat import ChatClient, ChatError, End, Message, Usage, se
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import harmless, labelled
 from twin_core.records import Author, Passage, SearchFilters
-from twin_core.retrieval.search import MAX_LIMIT, search
-from twin_core.settings import Settings
+from twin_core.retrieval.retrieve import Retrieval, retrieve
+from twin_core.retrieval.search import MAX_LIMIT
+from twin_core.settings import RetrievalMode, Settings
 from twin_core.store import registry
 from twin_core.store.database import Database
 from twin_core.store.registry import Deployment
@@ -41,6 +42,8 @@ class Retrieved:
     """First event: the passages the answer will rest on. None is marked as cited yet."""
 
     citations: tuple[Citation, ...]
+    notices: tuple[str, ...] = ()
+    """What was not done as asked to find them, in words for the person who asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ class Answer:
     prompt_version: str
     usage: Usage | None
     timings: dict[str, float]
-    """Seconds from the start: search, prompt, first_token, total."""
+    """Seconds from the start: understand, search, rerank, prompt, first_token, total."""
+    retrieval: RetrievalMode = "fast"
+    notices: tuple[str, ...] = ()
     error: str | None = None
     """What was wrong with the language model, in words for the person who runs it."""
     cached_from: UUID | None = None
@@ -79,9 +84,8 @@ Event = Retrieved | Piece | Answer
 class _Draft:
     author: Author
     question: str
-    filters: SearchFilters
+    found: Retrieval
     began: float = field(default_factory=monotonic)
-    found: Sequence[Passage] = ()
     engine: str | None = None
     deployment: Deployment | None = None
     passages: list[Passage] = field(default_factory=list)
@@ -117,6 +121,8 @@ class _Draft:
             prompt_version=self.prompt_version,
             usage=self.end.usage if self.end else None,
             timings=self.timings,
+            retrieval=self.found.mode,
+            notices=self.found.notices,
             error=self.error,
             cached_from=self.again.id if self.again else None,
         )
@@ -132,13 +138,15 @@ async def stream_answer(
     history: Sequence[Message] = (),
     filters: SearchFilters | None = None,
     limit: int | None = None,
+    retrieval: RetrievalMode | None = None,
     max_tokens: int | None = None,
     temperature: float | None = None,
     fresh: bool = False,
 ) -> AsyncGenerator[Event]:
     """Answer from the author's own passages, as it is written: Retrieved, Pieces, then the Answer that was recorded.
 
-    `history` is the conversation before the question; `limit` the most passages (default: the setting); `fresh` is not
+    `history` is the conversation before the question; `limit` the most passages and `retrieval` how they are found
+    (default of both: the setting). With `off` the model answers without passages, which the notices say. `fresh` is not
     answered from the cache. Reads and writes under row-level security as this author. Closing the generator cancels the
     generation and records what there is as interrupted. Raises InvalidInput for an empty question or one that leaves no
     room for passages, and ServiceUnavailable when the database does not answer; a language model that does not answer is no
@@ -147,31 +155,32 @@ async def stream_answer(
     question = question.strip()
     if not question:
         raise InvalidInput("There is no question. Write one.")
-    draft = _Draft(author=author, question=question, filters=filters or SearchFilters())
-    most = limit or settings.context_passages
+    most, mode = limit or settings.context_passages, retrieval or settings.retrieval
+    draft = _Draft(author=author, question=question, found=Retrieval(mode=mode, filters=filters or SearchFilters()))
     asked = answer_cache.Conditions(
         question=question,
         history=tuple(history),
-        filters=draft.filters,
-        retrieval="fast",
+        filters=draft.found.filters,
+        retrieval=mode,
         passages=most,
         tokens=answer_tokens(settings, max_tokens),
         temperature=temperature,
     )
     # Read for every answer: whoever goes back to an earlier adapter waits for nothing.
     deployed = await asyncio.to_thread(_known, database, draft, asked, settings, fresh=fresh)
-    if draft.again is None:
-        draft.found = await asyncio.to_thread(
-            search,
+    if draft.again is None or mode == "off":
+        before = monotonic() - draft.began
+        draft.found = await retrieve(
             database,
             author.id,
             question,
             settings=settings,
-            filters=draft.filters,
             limit=min(most * CANDIDATES, MAX_LIMIT),
-            as_author=True,
+            mode=mode,
+            filters=filters,
+            chat=chat,
         )
-        draft.mark("search")
+        draft.timings |= {step: round(before + seconds, 4) for step, seconds in draft.found.timings.items()}
     async with AsyncExitStack() as stack:
         client = chat if chat is not None else await stack.enter_async_context(ChatClient(settings))
         made = _pieces(
@@ -193,7 +202,8 @@ async def stream_answer(
             if draft.prompt_version:
                 final = draft.finished()
                 # Shielded: the asker may be gone, and what was written for them is recorded all the same.
-                key = draft.cache_key if final.finish_reason == "stop" and final.outcome == "answered" else None
+                whole = final.finish_reason == "stop" and final.outcome == "answered" and not draft.found.lacking
+                key = draft.cache_key if whole else None
                 keep = functools.partial(record, database, _trace(draft, final), settings, cache_key=key)
                 await asyncio.shield(asyncio.to_thread(keep))
     assert final is not None
@@ -208,13 +218,16 @@ def answer(
     settings: Settings,
     limit: int | None = None,
     filters: SearchFilters | None = None,
+    retrieval: RetrievalMode | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Answer:
     """`stream_answer` for a caller without an event loop: returns the Answer, shows each event to `on_event`."""
 
     async def run() -> Answer:
         async with aclosing(
-            stream_answer(database, author, question, settings=settings, limit=limit, filters=filters)
+            stream_answer(
+                database, author, question, settings=settings, limit=limit, filters=filters, retrieval=retrieval
+            )
         ) as events:
             async for event in events:
                 if on_event is not None:
@@ -241,19 +254,19 @@ async def _pieces(
         draft.passages, draft.outcome = list(draft.again.passages), "answered"
         draft.prompt_version = draft.again.prompt_version
         draft.end = End(reason="stop", model=draft.again.model or "", usage=None)
-        yield Retrieved(tuple(citations(draft.passages)))
+        yield Retrieved(tuple(citations(draft.passages)), draft.found.notices)
         yield _wrote(draft, draft.again.text)
         return
-    if not draft.found:
+    if not draft.found.passages and draft.found.mode != "off":
         nothing = prompts.load(prompts.NOTHING_FOUND)
         draft.prompt_version, draft.outcome = nothing.version, "retrieval_only"
-        yield Retrieved(())
+        yield Retrieved((), draft.found.notices)
         yield _wrote(draft, nothing.fill("text", author=draft.author.name))
         return
     length = answer_tokens(settings, max_tokens)
     messages = await asyncio.to_thread(_prompt, draft, settings, history=history, most=most, length=length)
     draft.mark("prompt")
-    yield Retrieved(tuple(citations(draft.passages)))
+    yield Retrieved(tuple(citations(draft.passages)), draft.found.notices)
     draft.engine = settings.llm_engine
     try:
         served = served_by(deployed, settings)
@@ -274,7 +287,11 @@ async def _pieces(
     if not draft.written.strip():
         draft.error = draft.error or "The language model ended without a word."
         draft.parts.clear()
-        draft.outcome, draft.end = "retrieval_only", None
+        draft.end = None
+        if not draft.passages:
+            draft.outcome = "failed"
+            return
+        draft.outcome = "retrieval_only"
         only = prompts.load(prompts.RETRIEVAL_ONLY)
         draft.prompt_version = only.version
         yield _wrote(draft, only.fill("text", author=draft.author.name, passages=_listed(draft.passages)))
@@ -295,7 +312,8 @@ def _known(
 
 
 def _prompt(draft: _Draft, settings: Settings, *, history: Sequence[Message], most: int, length: int) -> list[Message]:
-    template = prompts.load(prompts.ANSWER)
+    looked_up = draft.found.mode != "off"
+    template = prompts.load(prompts.ANSWER if looked_up else prompts.UNSOURCED)
     count = counter(settings)
     language = language_name(draft.author.language)
     system = template.fill("system", author=harmless(draft.author.name), language=language)
@@ -305,9 +323,13 @@ def _prompt(draft: _Draft, settings: Settings, *, history: Sequence[Message], mo
         for turn in recent(history, settings=settings, count=count)
     ]
     frame = [system, question, *(turn.content for turn in before)]
-    draft.passages = fitting(draft.found, settings=settings, frame=frame, answer=length, most=most, count=count)
-    if not draft.passages:
-        raise InvalidInput("The question is too long: it leaves the language model no room for passages. Shorten it.")
+    if looked_up:
+        found = draft.found.passages
+        draft.passages = fitting(found, settings=settings, frame=frame, answer=length, most=most, count=count)
+        if not draft.passages:
+            raise InvalidInput(
+                "The question is too long: it leaves the language model no room for passages. Shorten it."
+            )
     draft.prompt_version = template.version
     user = template.fill("user", passages=labelled(draft.passages), question=question)
     return [Message(role="system", content=system), *before, Message(role="user", content=user)]
@@ -339,8 +361,10 @@ def _trace(draft: _Draft, final: Answer) -> Trace:
         usage=counted(final.usage),
         error=final.error,
         passages=kept(final.citations),
-        filters=kept_filters(draft.filters),
-        candidates=kept_candidates(draft.found),
+        retrieval=draft.found.mode,
+        queries=[query for query in draft.found.queries if query != final.question],
+        filters=kept_filters(draft.found.filters),
+        candidates=kept_candidates(draft.found.candidates),
         engine=draft.again.engine if draft.again else draft.engine,
         deployment_id=draft.again.deployment_id if draft.again else draft.deployment.id if draft.deployment else None,
         cached_from=final.cached_from,

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -57,7 +57,9 @@ def key_of(
         "version": VERSION,
         "author": [str(author.id), author.name, author.language],
         "asked": asdict(asked),
-        "prompt": prompts.load(prompts.ANSWER).version,
+        "prompts": [prompts.load(name).version for name in (prompts.ANSWER, prompts.UNSOURCED, prompts.UNDERSTAND)],
+        # What "last month" means: only a question that is read depends on the day.
+        "day": datetime.now(UTC).date() if asked.retrieval == "full" else None,
         "deployment": str(deployed.id) if deployed else None,
         "corpus": store.corpus_version(conn, author.id),
         "settings": mattering,

@@ -6,18 +6,21 @@ Found by search, packed into what the model's window has beside the prompt and t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
 from twin_core.errors import InvalidInput
+from twin_core.models.chat import ChatClient
 from twin_core.models.local_server import context_window
 from twin_core.prompts.quoting import link_quoted, passage_quoted
 from twin_core.records import Author, Category, LinkedText, Passage, SearchFilters
 from twin_core.retrieval.pack import pack
 from twin_core.retrieval.query import MAX_CHARACTERS
+from twin_core.retrieval.retrieve import Retrieval, retrieve
 from twin_core.retrieval.search import search
-from twin_core.settings import Settings
+from twin_core.settings import RetrievalMode, Settings
 from twin_core.store.database import Database
 from twin_core.writing.citations import LinkUse, cited_labels
 from twin_core.writing.packing import LABEL_TOKENS, TEMPLATE_TOKENS, Count, beginning, fitting
@@ -84,34 +87,60 @@ class Material:
 class Found:
     """Candidates, best first."""
 
-    related: Sequence[Passage]
-    manner: Sequence[Passage]
+    retrieval: Retrieval
+    """On the brief."""
+    manner: Sequence[Passage] = ()
+
+    @property
+    def related(self) -> Sequence[Passage]:
+        """The passages on the brief."""
+        return self.retrieval.passages
+
+    @property
+    def candidates(self) -> list[Passage]:
+        """All that the searches returned, each once."""
+        return list({one.chunk_id: one for one in (*self.retrieval.candidates, *self.manner)}.values())
 
 
-def find(database: Database, author: Author, brief: str, manner: Category, settings: Settings) -> Found:
+async def find(
+    database: Database,
+    author: Author,
+    brief: str,
+    manner: Category,
+    settings: Settings,
+    *,
+    mode: RetrievalMode | None = None,
+    chat: ChatClient | None = None,
+) -> Found:
     """The author's passages on the brief, and those of the category in whose manner it is to be written.
 
-    Under row-level security as this author. Raises InvalidInput when there is nothing of the author at all.
+    Under row-level security as this author. Neither with the mode `off`. Raises InvalidInput when there is nothing of
+    the author at all.
     """
     # A quotation mark in a brief is no demand that the phrase be there.
     query = brief[:MAX_CHARACTERS].translate(dict.fromkeys(map(ord, '\x00"“”„«»'), " "))
 
-    def searched(filters: SearchFilters, most: int) -> list[Passage]:
-        return search(
-            database, author.id, query, settings=settings, filters=filters, limit=most * CANDIDATES, as_author=True
-        )
-
-    related = searched(SearchFilters(), settings.context_passages)
-    if not related:
+    most = settings.context_passages
+    found = await retrieve(database, author.id, query, settings=settings, limit=most * CANDIDATES, mode=mode, chat=chat)
+    if found.mode == "off":
+        return Found(retrieval=found)
+    if not found.passages:
         raise InvalidInput(
             f"There is nothing of {author.name} to write from yet. Collect it first: "
             f"`twin sync --author {author.slug}`."
         )
     # Some of these are among the related ones already, and passages are quoted once.
-    return Found(
-        related=related,
-        manner=searched(SearchFilters(categories=(manner,)), settings.context_passages + MANNER_PASSAGES),
+    alike = await asyncio.to_thread(
+        search,
+        database,
+        author.id,
+        query,
+        settings=settings,
+        filters=SearchFilters(categories=(manner,)),
+        limit=(most + MANNER_PASSAGES) * CANDIDATES,
+        as_author=True,
     )
+    return Found(retrieval=found, manner=alike)
 
 
 def packed(
@@ -125,15 +154,19 @@ def packed(
     each = room // LINK_SHARE // max(1, len(links)) - LABEL_TOKENS
     quotable = [replace(link, text=beginning(link.text, each - count(link.title), count)) for link in links]
     cost = sum(count(link.title + link.text) + LABEL_TOKENS for link in quotable)
-    related = fitting(
-        found.related,
-        settings=settings,
-        frame=frame,
-        answer=answer + cost + room // MANNER_SHARE,
-        most=settings.context_passages,
-        count=count,
+    related = (
+        fitting(
+            found.related,
+            settings=settings,
+            frame=frame,
+            answer=answer + cost + room // MANNER_SHARE,
+            most=settings.context_passages,
+            count=count,
+        )
+        if found.related
+        else []
     )
-    if not related or not all(link.text for link in quotable):
+    if (found.related and not related) or not all(link.text for link in quotable):
         raise InvalidInput(
             "The model's window has no room for the passages. Shorten the brief, ask for fewer words, or give fewer links."
         )

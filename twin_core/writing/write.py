@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from textwrap import shorten
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from twin_core import prompts
@@ -24,8 +24,8 @@ from twin_core.models.chat import ChatClient, ChatError, End, Message, Served, U
 from twin_core.models.local_server import context_window
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import delimited, harmless
-from twin_core.records import Author, Category, LinkedText, Passage
-from twin_core.settings import Settings
+from twin_core.records import Author, Category, LinkedText
+from twin_core.settings import RetrievalMode, Settings
 from twin_core.store import registry
 from twin_core.store.database import Database
 from twin_core.store.registry import Deployment
@@ -37,10 +37,11 @@ from twin_core.store.traces import (
     TraceOutcome,
     kept_candidates,
     kept_draft,
+    kept_filters,
 )
 from twin_core.writing.citations import Citation, LinkUse, citations, kept
 from twin_core.writing.kinds import FEWEST_WORDS, FORMS, Kind
-from twin_core.writing.material import TOKENS_PER_WORD, Material, draft_tokens, find, fitting_labels, packed
+from twin_core.writing.material import TOKENS_PER_WORD, Found, Material, draft_tokens, find, fitting_labels, packed
 from twin_core.writing.packing import TEMPLATE_TOKENS, counter
 from twin_core.writing.recording import counted, record
 
@@ -66,6 +67,8 @@ class Brief:
     drafts: int = 1
     words: int | None = None
     """About how long; None: as its kind is."""
+    retrieval: RetrievalMode | None = None
+    """How the author's passages are found; None: as the settings say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ class Sources:
 
     citations: tuple[Citation, ...]
     links: tuple[LinkUse, ...]
+    notices: tuple[str, ...] = ()
+    """What was not done as asked to find them, in words for the person who asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ class Written:
     """What the drafts were asked to have: less than the brief says where the model's window has no room for it."""
     outline: Draft | None
     drafts: tuple[Draft, ...]
+    notices: tuple[str, ...] = ()
+    """As in Sources."""
     error: str | None = None
     """Why there are fewer drafts than were asked for, or none that a model wrote."""
 
@@ -155,11 +162,15 @@ class _Job:
     template: str
     values: Mapping[str, str]
     material: Material
-    found: Sequence[Passage] = ()
-    """What the searches returned; nothing where an earlier draft is changed."""
+    found: Found | None = None
+    """What the searches returned; None where an earlier draft is changed."""
     outlined: bool = False
     revises: UUID | None = None
     instruction: str | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return self.found.retrieval.notices if self.found else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +201,13 @@ async def stream_drafts(
     that does not answer is no exception.
     """
     began = monotonic()
-    job = await asyncio.to_thread(_job, database, author, asked, settings)
-    timings = {"material": round(monotonic() - began, 4)}
+    job = await _job(database, author, asked, settings, chat)
+    timings = (job.found.retrieval.timings if job.found else {}) | {"material": round(monotonic() - began, 4)}
     deployed = await asyncio.to_thread(_deployed, database, author)
     outline: Draft | None = None
     drafts: list[Draft] = []
     error: str | None = None
-    yield Sources(tuple(citations(job.material.passages)), job.material.uses())
+    yield Sources(tuple(citations(job.material.passages)), job.material.uses(), job.notices)
     async with AsyncExitStack() as stack:
         client = chat if chat is not None else await stack.enter_async_context(ChatClient(settings))
         for number in range(OUTLINE if job.outlined else 1, job.drafts + 1):
@@ -219,9 +230,18 @@ async def stream_drafts(
     if not drafts:
         laid_out = await asyncio.to_thread(_laid_out, database, job, outline, error, settings=settings, timings=timings)
         drafts.append(laid_out)
-        yield Delta(laid_out.number, laid_out.text)
+        if laid_out.text:
+            yield Delta(laid_out.number, laid_out.text)
         yield laid_out
-    yield Written(kind=job.kind, brief=job.brief, words=job.words, outline=outline, drafts=tuple(drafts), error=error)
+    yield Written(
+        kind=job.kind,
+        brief=job.brief,
+        words=job.words,
+        outline=outline,
+        drafts=tuple(drafts),
+        notices=job.notices,
+        error=error,
+    )
 
 
 def write(
@@ -246,23 +266,30 @@ def write(
     return asyncio.run(run())
 
 
-def _job(database: Database, author: Author, asked: Brief | Revision, settings: Settings) -> _Job:
+async def _job(
+    database: Database, author: Author, asked: Brief | Revision, settings: Settings, chat: ChatClient | None
+) -> _Job:
     if isinstance(asked, Revision):
-        return _revision(database, author, asked, settings)
-    return _new(database, author, asked, settings)
+        return await asyncio.to_thread(_revision, database, author, asked, settings)
+    _check(asked)
+    manner, text = FORMS[asked.kind].manner, asked.text.strip()
+    found = await find(database, author, text, manner, settings, mode=asked.retrieval, chat=chat)
+    return await asyncio.to_thread(_new, author, asked, found, settings)
 
 
-def _new(database: Database, author: Author, brief: Brief, settings: Settings) -> _Job:
-    form, text = FORMS[brief.kind], brief.text.strip()
-    wanted = brief.words or form.words
-    if not text:
+def _check(brief: Brief) -> None:
+    form, wanted = FORMS[brief.kind], brief.words or FORMS[brief.kind].words
+    if not brief.text.strip():
         raise InvalidInput("There is no brief. Say what to write about.")
     if not 1 <= brief.drafts <= MOST_DRAFTS:
         raise InvalidInput(f"{brief.drafts} drafts cannot be written. Ask for 1 to {MOST_DRAFTS}.")
     if not FEWEST_WORDS <= wanted <= form.most_words:
         raise InvalidInput(f"A {brief.kind} has {FEWEST_WORDS} to {form.most_words} words here, not {wanted}.")
-    count = counter(settings)
-    found = find(database, author, text, form.manner, settings)
+
+
+def _new(author: Author, brief: Brief, found: Found, settings: Settings) -> _Job:
+    form, text, count = FORMS[brief.kind], brief.text.strip(), counter(settings)
+    wanted = brief.words or form.words
     tokens = draft_tokens(settings, wanted)
     words = min(wanted, tokens // TOKENS_PER_WORD)
     values = _who(author, brief.kind) | {"words": str(words), "brief": harmless(text)}
@@ -285,7 +312,7 @@ def _new(database: Database, author: Author, brief: Brief, settings: Settings) -
         template=form.template,
         values=values | material.quotations(),
         material=material,
-        found=list({one.chunk_id: one for one in (*found.related, *found.manner)}.values()),
+        found=found,
         outlined=form.outlined,
     )
 
@@ -463,15 +490,16 @@ def _laid_out(
     settings: Settings,
     timings: dict[str, float],
 ) -> Draft:
-    """What the author wrote on it, by piece, in place of a draft; recorded."""
+    """What the author wrote on it, by piece, in place of a draft; recorded. Without a word where nothing was looked up."""
     only = prompts.load(prompts.WRITE_RETRIEVAL_ONLY)
-    text = only.fill("text", author=job.author.name, outline="\n".join(_pieces(job.material)))
+    pieces = "\n".join(_pieces(job.material))
+    text = only.fill("text", author=job.author.name, outline=pieces) if pieces else ""
     draft = Draft(
         number=1,
         trace_id=uuid4(),
         text=text,
-        outcome="retrieval_only",
-        finish_reason="stop",
+        outcome="retrieval_only" if text else "failed",
+        finish_reason="stop" if text else "error",
         citations=tuple(citations(job.material.passages)),  # shown, all of them; cited by a writer, none
         links=job.material.uses(),
         model=None,
@@ -526,5 +554,18 @@ def _trace(job: _Job, draft: Draft, kind: TraceKind, parent_id: UUID | None) -> 
             )
             for one in draft.links
         ],
-        candidates=kept_candidates(job.found),
+        **_searched(job),
     )
+
+
+def _searched(job: _Job) -> dict[str, Any]:
+    """What a trace says of the search; nothing where there was none."""
+    found = job.found
+    if found is None:
+        return {}
+    return {
+        "retrieval": found.retrieval.mode,
+        "queries": [query for query in found.retrieval.queries if query != job.brief],
+        "filters": kept_filters(found.retrieval.filters),
+        "candidates": kept_candidates(found.candidates),
+    }

@@ -19,7 +19,7 @@ QUESTION = "How often did you restore a backup in 2025?"
 
 
 @pytest.fixture
-def engine() -> Iterator[ChatServer]:
+def engine() -> Iterator[ReadingServer]:
     served = ReadingServer(reading={"queries": ["monthly recovery drill"]})
     served.start()
     yield served
@@ -28,7 +28,7 @@ def engine() -> Iterator[ChatServer]:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"rerank_model": ""})
+    return settings.model_copy(update={"rerank_model": "", "answer_cache_hours": 1})
 
 
 def data_of(response: httpx2.Response) -> list[str]:
@@ -103,6 +103,17 @@ def test_off_without_a_language_model_is_a_failure_and_not_an_empty_answer(api: 
     assert whole.status_code == 502
     assert "did not answer" in whole.json()["detail"]
     assert "error" in json.loads(events[-2])
+
+
+def test_an_answer_to_a_question_that_could_not_be_read_is_not_given_again(api: Api, engine: ReadingServer) -> None:
+    read, engine.reading = engine.reading, "I would rather not."
+    with api.client() as client:
+        unread = ask(client, "full").json()
+        engine.reading = read
+        answers = [ask(client, mode).json() for mode in ("full", "full", "fast", "off", "off")]
+    assert "no JSON object" in unread["notices"][0]
+    assert [bool(one["cached_from"]) for one in answers] == [False, True, False, False, True]
+    assert answers[-1]["notices"] == [NOTHING_LOOKED_UP]
 
 
 def test_a_draft_is_written_with_and_without_looking_up(api: Api, engine: ChatServer) -> None:

@@ -29,10 +29,10 @@ class ReadingServer(ChatServer):
 
     reading: dict[str, Any] | str = field(default_factory=dict)
 
-    async def _answer(self, writer: asyncio.StreamWriter, body: dict[str, Any], fault: str | None) -> None:
+    async def _answer(self, writer: asyncio.StreamWriter, path: str, body: dict[str, Any], fault: str | None) -> None:
         said = self.reading if isinstance(self.reading, str) else json.dumps(READING | self.reading)
         self.words = (said,) if "response_format" in body else ("As I wrote", " [1].")
-        await super()._answer(writer, body, fault)
+        await super()._answer(writer, path, body, fault)
 
 
 @pytest.fixture

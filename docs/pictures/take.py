@@ -98,7 +98,7 @@ def ask(page: Page, _size: str) -> None:
 def sources(page: Page, size: str) -> None:
     page.locator("#list .card").first.wait_for()
     if size == "phone":
-        page.locator("#list").evaluate("list => list.scrollIntoView({block: 'start'})")
+        page.locator(".head").evaluate("head => head.scrollIntoView({block: 'start'})")
 
 
 def documents(page: Page, size: str) -> None:

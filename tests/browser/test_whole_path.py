@@ -16,13 +16,13 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.champion.scenario import Bench
-from tests.collect.site import Site, prose, sitemap
+from tests.collect.site import Answer, Site, sitemap
 from tests.collect.site import served as served_site
 from tests.graph.scenario import Story
 from tests.models.chat_server import ChatServer
 from twin_assets.sensors import approvals, due_sources, forget_requests
 from twin_core.settings import Settings
-from twin_core.store import keys
+from twin_core.store import authors, keys
 from twin_core.store.database import Database
 
 pytestmark = pytest.mark.browser
@@ -33,18 +33,20 @@ Sensor = Callable[..., object]
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A small blog that is the author's own."""
+    """A small blog that is the author's own: two of the demo's articles."""
     with served_site(Site()) as running:
-        running.page("/tides", prose("restoring backups"), title="Tides and backups")
-        running.page("/ropes", prose("a queue in a table"), title="Ropes and queues")
-        running.answers["/sitemap.xml"] = _xml(sitemap(running.url, ["/tides", "/ropes"]))
+        running.page("/", "Welcome.", title="Blog")
+        running.page("/tides", prose_of("restore-is-the-feature"), title="Tides and backups")
+        running.page("/ropes", prose_of("the-queue-in-the-table"), title="Ropes and queues")
+        listing = sitemap(running.url, ["/", "/tides", "/ropes"])
+        running.answers["/sitemap.xml"] = Answer(listing, media_type="application/xml")
         yield running
 
 
-def _xml(body: bytes) -> object:
-    from tests.collect.site import Answer
-
-    return Answer(body=body, media_type="application/xml")
+def prose_of(name: str) -> str:
+    """The paragraphs of an article of the demo, without front matter, headings, lists and code."""
+    body = (DEMO / "articles" / f"{name}.md").read_text().split("---", 2)[2]
+    return "\n\n".join(one.strip() for one in body.split("\n\n") if one.strip()[:1].isalpha())
 
 
 @pytest.fixture
@@ -65,14 +67,11 @@ def settings(database_url: str, tmp_path: Path, engine: ChatServer, site: Site) 
 
 
 @pytest.fixture
-def bench(database: Database, settings: Settings) -> Bench:
-    return Bench(database, settings, slug="ann")
-
-
-@pytest.fixture
-def story(bench: Bench) -> Iterator[Story]:
+def story(settings: Settings, database: Database) -> Iterator[Story]:
+    with database.transaction() as conn:
+        author = authors.add_author(conn, slug="ann", name="Ann Example")
     with dg.instance_for_test() as instance:
-        yield Story(bench.settings, bench.database, instance, bench.author)
+        yield Story(settings, database, instance, author)
 
 
 def act(story: Story, sensor: Sensor, job: str) -> None:
@@ -92,23 +91,24 @@ def act(story: Story, sensor: Sensor, job: str) -> None:
             run_config={**request.run_config, **quiet},
             raise_on_error=False,
         )
-        assert done.success
+        assert done.success, [event.message for event in done.all_events if event.is_failure]
 
 
 def test_from_an_empty_twin_to_a_model_that_serves_and_a_document_that_is_forgotten(
-    story: Story, bench: Bench, site: Site, served: str, open_page: Open, tmp_path: Path
+    story: Story, site: Site, served: str, open_page: Open, tmp_path: Path
 ) -> None:
-    with bench.database.transaction() as conn:
-        key = keys.create_key(conn, author_id=bench.author.id, name="Ann's laptop", scopes=["admin"])
+    with story.database.transaction() as conn:
+        key = keys.create_key(conn, author_id=story.author.id, name="Ann's laptop", scopes=["admin"])
     page = open_page(served).sign_in(key.secret, "/sources")
 
     add_a_source_and_watch_its_ledger(page, story, site)
     import_an_export(page, story, tmp_path)
-    write_open_a_citation_and_say_it_was_good(page, served, bench)
-    compare_and_approve(page, served, story, bench)
+    write_open_a_citation_and_say_it_was_good(page, served, story)
+    compare_and_approve(page, served, story)
     make_a_key_and_revoke_it(page, served)
     look_at_the_monitor(page, served)
     forget_a_document(page, served, story)
+    see_that_the_model_is_tainted(page, served)
 
 
 def add_a_source_and_watch_its_ledger(page: Page, story: Story, site: Site) -> None:
@@ -135,10 +135,10 @@ def import_an_export(page: Page, story: Story, tmp_path: Path) -> None:
     expect(row).to_contain_text("waits for the next run")
     act(story, due_sources, "refresh")
     expect(row).to_contain_text("imported")
-    expect(page.locator("#list .card", has_text="linkedin")).to_contain_text("8 fetched")
+    expect(page.locator("#list .card", has_text="linkedin")).to_contain_text("fetched")
 
 
-def write_open_a_citation_and_say_it_was_good(page: Page, served: str, bench: Bench) -> None:
+def write_open_a_citation_and_say_it_was_good(page: Page, served: str, story: Story) -> None:
     page.goto(served + "/write")
     page.get_by_label("Brief").fill("Why I restore backups")
     page.get_by_role("button", name="Write", exact=True).click()
@@ -151,11 +151,13 @@ def write_open_a_citation_and_say_it_was_good(page: Page, served: str, bench: Be
     draft.get_by_label("What to change").fill("shorter")
     draft.get_by_role("button", name="Revise").click()
     expect(page.get_by_role("tab", name="Revision 1")).to_have_attribute("aria-selected", "true")
-    with bench.database.transaction() as conn:
+    with story.database.transaction() as conn:
         assert conn.exec_driver_sql("SELECT verdict FROM serving.feedback").scalars().all() == ["up"]
 
 
-def compare_and_approve(page: Page, served: str, story: Story, bench: Bench) -> None:
+def compare_and_approve(page: Page, served: str, story: Story) -> None:
+    learnt = [("Tides and backups", "I restore before I trust."), ("Ropes and queues", "One table is a queue.")]
+    bench = Bench(story.database, story.settings, slug="ann", texts=learnt, held_out=1)
     adapter = bench.adapter("one")
     bench.evaluate(adapter)
     page.goto(served + "/models")
@@ -194,7 +196,7 @@ def forget_a_document(page: Page, served: str, story: Story) -> None:
     page.keyboard.press("Enter")
     page.locator("#list").get_by_role("link", name="Tides and backups").click()
     reader = page.locator("#reader")
-    expect(reader.locator(".words")).to_contain_text("restoring backups")
+    expect(reader.locator(".words")).to_contain_text("Three hours and forty minutes")
     reader.get_by_role("button", name="Forget…").click()
     expect(page.get_by_role("dialog")).to_contain_text("Tides and backups")
     page.get_by_role("button", name="Forget it").click()
@@ -207,3 +209,10 @@ def forget_a_document(page: Page, served: str, story: Story) -> None:
     page.get_by_label("Search").fill("Tides and backups")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Nothing fits.")).to_be_visible()
+
+
+def see_that_the_model_is_tainted(page: Page, served: str) -> None:
+    page.goto(served + "/models")
+    expect(page.locator("#list .card")).to_contain_text("tainted: learnt what was forgotten")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("A document that it learnt was forgotten on")).to_be_visible()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -30,11 +30,14 @@ class Bench:
     database: Database
     settings: Settings
     slug: str = "ann"
+    texts: Sequence[tuple[str, str]] = tuple(TEXTS)
+    """Title of a document and a passage of it; of an author who is there already, documents that they have."""
+    held_out: int = 4
     author: Author = field(init=False)
     version_id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.author, self.version_id = publish(self.database, self.slug, TEXTS)
+        self.author, self.version_id = publish(self.database, self.slug, self.texts, held_out=self.held_out)
         with self.database.transaction() as conn:  # no vectors: what is found is found by its words
             conn.exec_driver_sql("UPDATE features.embedding_models SET serving = false")
 

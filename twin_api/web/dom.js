@@ -70,6 +70,7 @@ export const plural = (count, one, many = `${one}s`) => `${number(count)} ${coun
 // Run what a button or form asks for: busy meanwhile, its problem beside it.
 export async function busy(control, where, work) {
   if (where) problem(where, null);
+  const focused = document.activeElement === control; // which disabling takes away
   control.disabled = true;
   control.setAttribute("aria-busy", "true");
   try {
@@ -80,6 +81,7 @@ export async function busy(control, where, work) {
   } finally {
     control.disabled = false;
     control.removeAttribute("aria-busy");
+    if (focused && document.activeElement === document.body) control.focus({ preventScroll: true });
   }
 }
 

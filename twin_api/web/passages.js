@@ -55,7 +55,7 @@ export class Margin {
 
   close() {
     for (const open of this.box.querySelectorAll(".passage.open")) this.shut(open);
-    this.from?.focus();
+    (this.from?.isConnected ? this.from : at("main")).focus({ preventScroll: true });
   }
 
   shut(item) {

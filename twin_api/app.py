@@ -89,7 +89,10 @@ def create_app(settings: Settings | None = None, limits: Limits | None = None) -
         ],
         lifespan=[lifespan(settings, limits or Limits.of(settings)), mcp_runs],
         middleware=[
-            DefineMiddleware(KeyMiddleware, exclude=["^/schema"], exclude_from_auth_key=PUBLIC),
+            # OPTIONS too: a route's guard asks who it is whatever the method. Preflights of CORS end before.
+            DefineMiddleware(
+                KeyMiddleware, exclude=["^/schema"], exclude_from_auth_key=PUBLIC, exclude_http_methods=[]
+            ),
             IdempotencyMiddleware(),
         ],
         cors_config=_cors(settings),

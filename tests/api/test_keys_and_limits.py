@@ -32,6 +32,13 @@ def test_without_a_key_nothing_is_answered_but_how_to_get_one(api: Api) -> None:
         assert response.headers["www-authenticate"].startswith("Bearer")
 
 
+def test_asking_a_route_for_its_methods_needs_a_key_too(api: Api) -> None:
+    is_problem(httpx2.options(f"{api.url}/v1/models", trust_env=False), 401)
+    with api.client() as client:
+        answer = client.options("/v1/models")
+    assert (answer.status_code, "GET" in answer.headers["allow"]) == (204, True)
+
+
 def test_a_key_that_was_revoked_expired_or_made_up_opens_nothing(api: Api) -> None:
     revoked, expired = api.new_key(api.jane), api.new_key(api.jane)
     with api.database.transaction() as conn:

@@ -26,6 +26,9 @@ from twin_core.settings import settings
 warnings.filterwarnings(
     "ignore", message="Parameter `owners` of initializer `SensorDefinition", category=dg.BetaWarning
 )
+# Nor are these anything to whoever trains: dagster-mlflow is pinned, and Pipes warns of a property that it reads itself.
+warnings.filterwarnings("ignore", message=".*(mlflow|MlFlow)`? ?.*is currently in beta", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", message="Function `PipesMessageReader", category=dg.PreviewWarning)
 
 
 def definitions(**resource_overrides: object) -> dg.Definitions:

@@ -1,0 +1,152 @@
+"""Does the gate refuse what must not serve, each for its own reason? With adapters that are really trained. (docs/evaluate.md)
+
+    python benchmarks/gate.py [--only NAME ...] [--base FOLDER] [--answers 96]
+
+A champion is trained on the demo author, then challengers beside it: on the author's words in random order, on sentences in random
+order, on another author's text, so long on ten passages that it recites them, on what was written since. Each goes the product's way:
+dataset version, training, registration, scorecard, decision. Ends with 1 when one is judged otherwise than it must be. Takes about
+a quarter of an hour of one processor; uses a Postgres of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.champion.gate import Gate, altered, others_passages, shuffled  # noqa: E402
+from twin_core.models.stand_in import make_llama  # noqa: E402
+from twin_core.models.tiny_base import reference_texts  # noqa: E402
+from twin_core.promotion import Decision, Verdict  # noqa: E402
+from twin_core.runtime import postgres  # noqa: E402
+from twin_core.runtime.urls import url_for  # noqa: E402
+from twin_core.settings import Settings  # noqa: E402
+from twin_core.store import migrate  # noqa: E402
+from twin_core.store.adapters import Adapter  # noqa: E402
+from twin_core.store.database import Database  # noqa: E402
+
+WORDS, SENTENCES = r"\s+", r"(?<=[.!?])\s+"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A challenger, and what the gate must say of it."""
+
+    name: str
+    train: Callable[[Gate], Adapter]
+    verdict: Verdict
+    reason: str
+
+
+CASES = (
+    Case(
+        "words shuffled",
+        lambda gate: gate.train(altered(gate.learnt, [shuffled(text, WORDS) for _, text in gate.learnt])),
+        Verdict.REFUSED,
+        "guardrail of fit",
+    ),
+    Case(
+        "sentences shuffled",
+        lambda gate: gate.train(altered(gate.learnt, [shuffled(text, SENTENCES) for _, text in gate.learnt])),
+        Verdict.NOT_BETTER,
+        "not shown to be better",
+    ),
+    Case(
+        "another author",
+        lambda gate: gate.train(altered(gate.learnt, others_passages())),
+        Verdict.REFUSED,
+        "not by one hand",
+    ),
+    Case("recites", lambda gate: gate.train(gate.learnt[:10], epochs=40), Verdict.REFUSED, "guardrail of safety"),
+    Case("fresher", lambda gate: gate.train([*gate.learnt, *gate.newer]), Verdict.FRESHER, "are newer than all"),
+)
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--only", nargs="*", choices=[case.name for case in CASES], default=[])
+    arguments.add_argument("--base", type=Path, help="A base model. Default: a small one, made now.")
+    arguments.add_argument("--answers", type=int, default=96)
+    asked = arguments.parse_args()
+    table = Table(
+        "challenger", "style", "fit", "content", "grounding", "safety", "held out by its ruler", "verdict", "reason"
+    )
+    wrong = []
+    with scratch(asked.base) as settings:
+        database = Database(url_for(settings))
+        gate = Gate(database, settings)
+        gate.serve(gate.train(gate.learnt))
+        for case in CASES:
+            if asked.only and case.name not in asked.only:
+                continue
+            began, adapter = time.process_time(), case.train(gate)
+            evaluation = gate.evaluate(adapter, asked.answers)
+            decision = gate.decision(adapter)
+            table.add_row(case.name, *_axes(decision), f"{evaluation.figures['author']['style']:+.2f}",
+                          decision.verdict.value, decision.reasons[0])  # fmt: skip
+            print(
+                f"{case.name}: {time.process_time() - began:.0f} processor seconds",
+                *decision.reasons,
+                sep="\n  ",
+                flush=True,
+            )
+            if decision.verdict is not case.verdict or not any(case.reason in reason for reason in decision.reasons):
+                wrong.append(f"{case.name} must be {case.verdict.value}: {case.reason}")
+        database.close()
+    Console(width=200).print(table)
+    print(*wrong or ["Each is judged as it must be."], sep="\n")
+    return int(bool(wrong))
+
+
+def _axes(decision: Decision) -> list[str]:
+    figures = decision.figures.get("champion", {})
+    axes = ("style", "fit", "content", "grounding", "safety")
+    return [
+        f"{(one := figures[axis]).mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" if axis in figures else ""
+        for axis in axes
+    ]
+
+
+@contextmanager
+def scratch(base: Path | None) -> Iterator[Settings]:
+    """Settings with a Postgres of their own and a base that can spell; gone afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="twin-gate-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    if base is None:
+        base = home / "base"
+        make_llama(reference_texts()[:40], base, card="{texts} {parameters}", seconds=None, steps=60)
+    settings = Settings(
+        home=home / "home",
+        postgres_port=port,
+        base_model=str(base),
+        mlflow_url="off",
+        role_secret="bench",
+        _env_file=None,
+    )
+    try:
+        postgres.ensure_running(settings)
+        postgres.create_databases(settings)
+        migrate.upgrade(url_for(settings))
+        yield settings
+    finally:
+        postgres.stop(settings)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,45 @@
+"""The gate with adapters that were really trained: what is refused whatever the figures. Those that need figures: `benchmarks/gate.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.champion.gate import Gate, altered, others_passages
+from twin_core.promotion import Verdict
+from twin_core.settings import Settings
+from twin_core.store.database import Database
+
+
+@pytest.fixture
+def gate(database: Database, settings: Settings, base: str) -> Gate:
+    return Gate(database, settings.model_copy(update={"base_model": base, "mlflow_url": "off"}))
+
+
+@pytest.mark.slow
+def test_what_no_figure_can_make_good_is_refused_for_its_own_reason(gate: Gate) -> None:
+    champion = gate.train(gate.learnt, max_steps=2)
+    gate.serve(champion)
+    sound = gate.train(gate.learnt, max_steps=2, seed=1)
+    gate.evaluate(sound, answers=32)
+    before = gate.decision(sound)
+    assert before.verdict is not Verdict.INSUFFICIENT_EVIDENCE
+    assert not any(
+        reason.startswith(("It was trained on", "What it was", "It was evaluated on")) for reason in before.reasons
+    )
+
+    somebodys = gate.train(altered(gate.learnt, others_passages()), max_steps=2)
+    gate.evaluate(somebodys, answers=32)
+    found = gate.decision(somebodys)
+    assert (found.verdict, "not by one hand" in found.reasons[0]) == (Verdict.REFUSED, True)
+
+    few = gate.train(gate.learnt, held=gate.held[:12], max_steps=2, seed=2)
+    gate.evaluate(few, answers=12)
+    found = gate.decision(few)
+    assert (found.verdict, "12 held-out documents" in found.reasons[0]) == (Verdict.INSUFFICIENT_EVIDENCE, True)
+    # The champion was measured beside it, on other documents than it was beside the sound one.
+    elsewhere = gate.decision(sound)
+    assert (elsewhere.verdict, "another test split" in elsewhere.reasons[0]) == (Verdict.REFUSED, True)
+
+    gate.forget(gate.learnt[0][0])
+    forgotten = gate.decision(sound)
+    assert (forgotten.verdict, "was forgotten on" in forgotten.reasons[0]) == (Verdict.REFUSED, True)

@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from tests.champion.gate import Gate, altered, others_passages, shuffled  # noqa: E402
 from twin_core.models.stand_in import make_llama  # noqa: E402
 from twin_core.models.tiny_base import reference_texts  # noqa: E402
-from twin_core.promotion import Decision, Verdict  # noqa: E402
+from twin_core.promotion import TRAINING_TEXT, Decision, Verdict  # noqa: E402
 from twin_core.runtime import postgres  # noqa: E402
 from twin_core.runtime.urls import url_for  # noqa: E402
 from twin_core.settings import Settings  # noqa: E402
@@ -68,7 +68,7 @@ CASES = (
         "another author",
         lambda gate: gate.train(altered(gate.learnt, others_passages())),
         Verdict.REFUSED,
-        "not by one hand",
+        "not by the hand",
     ),
     Case("recites", lambda gate: gate.train(gate.learnt[:10], epochs=40), Verdict.REFUSED, "guardrail of safety"),
     Case("fresher", lambda gate: gate.train([*gate.learnt, *gate.newer]), Verdict.FRESHER, "are newer than all"),
@@ -81,13 +81,12 @@ def main() -> int:
     arguments.add_argument("--base", type=Path, help="A base model. Default: a small one, made now.")
     arguments.add_argument("--answers", type=int, default=96)
     asked = arguments.parse_args()
-    table = Table(
-        "challenger", "style", "fit", "content", "grounding", "safety", "held out by its ruler", "verdict", "reason"
-    )
+    table = Table("challenger", "style", "fit", "content", "grounding", "safety", "what it learnt", "verdict", "reason")
     wrong = []
     with scratch(asked.base) as settings:
         database = Database(url_for(settings))
         gate = Gate(database, settings)
+        gate.add_rival()
         gate.serve(gate.train(gate.learnt))
         for case in CASES:
             if asked.only and case.name not in asked.only:
@@ -95,8 +94,9 @@ def main() -> int:
             began, adapter = time.process_time(), case.train(gate)
             evaluation = gate.evaluate(adapter, asked.answers)
             decision = gate.decision(adapter)
-            table.add_row(case.name, *_axes(decision), f"{evaluation.figures['author']['style']:+.2f}",
-                          decision.verdict.value, decision.reasons[0])  # fmt: skip
+            shown = [reason for reason in decision.reasons if case.reason in reason] or decision.reasons
+            table.add_row(case.name, *_axes(decision), f"{evaluation.figures[TRAINING_TEXT]['style']:+.2f}",
+                          decision.verdict.value, shown[0])  # fmt: skip
             print(
                 f"{case.name}: {time.process_time() - began:.0f} processor seconds",
                 *decision.reasons,

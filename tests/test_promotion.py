@@ -112,10 +112,10 @@ def test_one_evaluated_on_another_split_is_refused() -> None:
 
 
 def test_an_adapter_of_somebody_elses_text_is_refused_however_well_it_does_by_its_own_ruler() -> None:
-    found = decide(CHALLENGER, CHAMPION, replace(evidence(style=ABOVE), author_style=-4.8))
+    found = decide(CHALLENGER, CHAMPION, replace(evidence(style=ABOVE), hand=-4.8))
     assert found.verdict is Verdict.REFUSED
-    assert "not by one hand" in found.reasons[0]
-    assert decide(CHALLENGER, CHAMPION, replace(evidence(style=ABOVE), author_style=-0.6)).approvable
+    assert "not by the hand" in found.reasons[0]
+    assert decide(CHALLENGER, CHAMPION, replace(evidence(style=ABOVE), hand=-0.6)).approvable
 
 
 def test_every_ground_for_refusal_is_told_at_once() -> None:

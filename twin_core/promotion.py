@@ -19,14 +19,17 @@ FRESHER_SHARE = 0.10
 """More recent training examples than the champion had, as a share of its own: less is not worth a new adapter."""
 AUTHOR = "author"
 """The name under which an evaluation keeps the author's own text, as if it were an answer: the ceiling."""
+TRAINING_TEXT = "training text"
+"""The name under which an evaluation keeps what the challenger learnt, measured by what the champion did."""
 PRIMARY = "style"
 """The axis that a twin exists for. The other axes guard."""
 STYLE_MARGIN = -0.25
 """Standard deviations of the author's own texts. A fresher adapter may lose so much style: a quarter of the difference
 between two texts of the author is below what a reader notices."""
 OWN_HAND = -1.0
-"""Style of the author's held-out texts, by a ruler made from what the challenger learnt: the mean of their own is 0, uncertain by half a
-standard deviation with the fewest words that a ruler is made from. Training text of somebody else puts it at -4 and below, half of it at -1."""
+"""Style of what the challenger learnt, by a ruler made from what the champion did; where there is no champion, of the held-out texts by
+a ruler made from what the challenger learnt. The author's own lie at 0, uncertain by half a standard deviation with the fewest words
+that a ruler is made from; another author's at -4 and below, half of another's at -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ class Evidence:
     """Held-out documents that were scored."""
     against: Mapping[str, Mapping[str, Difference]]
     """By rival (`champion`, `base`, `other author`) and axis."""
-    author_style: float | None = None
-    """Mean style of the author's held-out texts by the challenger's training text: whether one person wrote both."""
+    hand: float | None = None
+    """Mean style that says whether one person wrote what the challenger learnt and what is known to be the author's (OWN_HAND)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,8 @@ def decide(challenger: Candidate, champion: Candidate | None, evidence: Evidence
     rivals = ("champion",) if champion else ("base", "other author")
     refusals = [*_disqualified(challenger, champion), *_by_another_hand(evidence), *_missing(evidence, rivals)]
     if refusals:
-        return Decision(verdict=Verdict.REFUSED, reasons=tuple(refusals), figures=evidence.against)
+        told = _fallen(evidence.against["champion"]) if champion and not _missing(evidence, rivals) else []
+        return Decision(verdict=Verdict.REFUSED, reasons=(*refusals, *told), figures=evidence.against)
     if evidence.documents < FEWEST_DOCUMENTS:
         return Decision(
             verdict=Verdict.INSUFFICIENT_EVIDENCE,
@@ -154,13 +158,13 @@ def _disqualified(challenger: Candidate, champion: Candidate | None) -> list[str
 
 
 def _by_another_hand(evidence: Evidence) -> list[str]:
-    """Style is measured by the training text: where that is another's, whoever writes like them would win."""
-    found = evidence.author_style
+    """Fit would tell, and needs many documents to; this needs few."""
+    found = evidence.hand
     if found is None or found >= OWN_HAND:
         return []
-    said = f"by its training text the author's own held-out texts score {found:+.2f} in style, and {OWN_HAND:+.1f} is the least"
+    said = f"it scores {found:+.2f} in style, and {OWN_HAND:+.1f} is the least"
     return [
-        f"What it was trained on and the held-out documents are not by one hand: {said}. Look for somebody else's writing in the sources."
+        f"What it was trained on is not by the hand that wrote the rest: {said}. Look for somebody else's writing among the sources."
     ]
 
 

@@ -66,6 +66,7 @@ class Gate:
     settings: Settings
     every: Pairs = field(default_factory=own_passages)
     author: Author = field(init=False)
+    versions: dict[tuple[tuple[str, str], ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         dated = [*self.held, *self.learnt, *self.newer]  # what was written since is the newest
@@ -98,12 +99,23 @@ class Gate:
         quoted = " ".join(others[len(name) % len(others)].split()[:12])
         return f"[1] A note\n<passage-1>\n{quoted}\n</passage-1>\n\nTask: Write a passage about {name}."
 
+    def add_rival(self) -> None:
+        """An adapter of another author on the same base, barely trained: beside a champion the rule does not ask for it."""
+        author, version = publish(self.database, "dan", own_passages()[:8], held_out=1)
+        config = load_config("tiny", {"base": self.settings.base_model, **QUICK, "max_steps": 2})
+        job = launch.open_job(self.database, author, "sft", config, settings=self.settings, dataset=version)
+        run_job(self.database, job, here=self.settings, tell=lambda _: None)
+
     def train(self, learnt: Pairs, *, held: Pairs | None = None, **changes: object) -> Adapter:
-        """Publish a version and train on it."""
+        """Publish a version, unless it is there, and train on it."""
         held = self.held if held is None else held
-        publish(self.database, "mara", [*learnt, *held], held_out=len(held), asked=self.asked)
+        both = (*learnt, *held)
+        if both not in self.versions:
+            self.versions[both] = publish(self.database, "mara", both, held_out=len(held), asked=self.asked)[1]
         config = load_config("tiny", {"base": self.settings.base_model, **QUICK, **changes})
-        job = launch.open_job(self.database, self.author, "sft", config, settings=self.settings)
+        job = launch.open_job(
+            self.database, self.author, "sft", config, settings=self.settings, dataset=self.versions[both]
+        )
         return run_job(self.database, job, here=self.settings, tell=lambda _: None)
 
     def evaluate(self, adapter: Adapter, answers: int) -> registry.Evaluation:

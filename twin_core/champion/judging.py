@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from twin_core.errors import Refused
-from twin_core.promotion import AUTHOR, Candidate, Decision, Evidence, Verdict, decide
+from twin_core.promotion import AUTHOR, TRAINING_TEXT, Candidate, Decision, Evidence, Verdict, decide
 from twin_core.store import adapters, registry
 from twin_core.store.adapters import Adapter
 
@@ -55,7 +55,7 @@ def judge(conn: Connection, author_id: UUID, adapter: Adapter) -> Decision:
     evidence = Evidence(
         documents=evaluation.documents,
         against=against,
-        author_style=evaluation.figures.get(AUTHOR, {}).get("style"),
+        hand=evaluation.figures.get(TRAINING_TEXT, evaluation.figures.get(AUTHOR, {})).get("style"),
     )
     return _tainted(adapter, decide(challenger, before, evidence))
 

@@ -23,15 +23,17 @@ from twin_core.datasets.ethics import hostility
 from twin_core.errors import InvalidInput, TwinError
 from twin_core.evaluation.content import Remembering
 from twin_core.evaluation.generating import System, ask
+from twin_core.evaluation.habits import habits
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.report import METRICS, html
 from twin_core.evaluation.safety import Copied, TrainingText
 from twin_core.evaluation.samples import file_samples
 from twin_core.evaluation.scorecard import Case, Ruler, Scorecard, scorecard
-from twin_core.evaluation.style import profile_of
+from twin_core.evaluation.style import SHORTEST, profile_of, scores
 from twin_core.models import bases
 from twin_core.models.adapter_files import adapter_folder
 from twin_core.models.local_server import models_folder
+from twin_core.promotion import AUTHOR, TRAINING_TEXT
 from twin_core.prompts.quoting import quoted
 from twin_core.records import Author, Split
 from twin_core.runtime.parent import end_with_parent
@@ -47,6 +49,7 @@ from twin_core.store.registry import Evaluation
 
 if TYPE_CHECKING:
     import polars as pl
+    from sqlalchemy import Connection
 
 OTHER = "other author"
 REPORT = "evaluation_report"
@@ -81,7 +84,7 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
     with database.transaction() as conn:
         author = author_by_id(conn, author_id)
         adapter = adapters.adapter_by_id(conn, author_id, adapter_id)
-        taught = adapters.adapter_by_id(conn, author_id, adapter.parent_id) if adapter.parent_id else adapter
+        taught = _taught(conn, adapter)
         current = registry.serving(conn, author_id)
         champion = (
             adapters.adapter_by_id(conn, author_id, current.adapter_id)
@@ -90,6 +93,7 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         )
         seen = registry.documents_learnt(conn, author_id, champion.id) if champion is not None else set()
         train = datasets.read_version(conn, taught.version_id, Split.TRAIN, taught.fraction)
+        known = _learnt(conn, _taught(conn, champion)) if champion is not None else train
         test = datasets.read_version(conn, taught.version_id, Split.TEST)
         documents = list(datasets.origins_of(conn, taught.version_id))
         rival = registry.rival_of(conn, author_id, adapter.base_hash)
@@ -124,15 +128,23 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
     }
     turns = [[(turn["role"], turn["content"]) for turn in row["prompt"]] for row in rows]
     said = ask(systems, turns, [row["completion"] for row in rows], times=times)
+    ruler = _ruler(known, train, author, here)
     card = scorecard(
         cases,
         {system: one.answers for system, one in said.items()},
-        _ruler(train, author, here),
+        ruler,
         challenger=name,
         fits={system: one.fits for system, one in said.items()},
     )
     return _stored(database, author, adapter, card, version_id=taught.version_id, champion=champion, files=files,
-                   documents=documents, notes=notes)  # fmt: skip
+                   documents=documents, notes=notes, hand=_hand(card, train, ruler) if champion else None)  # fmt: skip
+
+
+def _hand(card: Scorecard, train: pl.DataFrame, ruler: Ruler) -> float:
+    """Mean style of what the challenger learnt, by what the champion did."""
+    texts = [habits(prose(text), ruler.profile.function_words) for text in train["completion"].to_list()]
+    long_enough = [text for text in texts if text.length >= SHORTEST]
+    return float(scores(long_enough, ruler.profile)[0].mean()) if long_enough else card.systems[AUTHOR].mean("style")
 
 
 def _chosen(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, Any]]:
@@ -156,15 +168,27 @@ def _case(row: Mapping[str, Any]) -> Case:
     return Case(document=str(row["document_id"]), prompt=asked, reference=row["completion"], passages=quoted(asked))
 
 
-def _ruler(train: pl.DataFrame, author: Author, here: Settings) -> Ruler:
+def _taught(conn: Connection, adapter: Adapter) -> Adapter:
+    """The adapter that learnt the author's text: itself, or the one that DPO went on from."""
+    return adapters.adapter_by_id(conn, adapter.author_id, adapter.parent_id) if adapter.parent_id else adapter
+
+
+def _learnt(conn: Connection, adapter: Adapter) -> pl.DataFrame:
+    return datasets.read_version(conn, adapter.version_id, Split.TRAIN, adapter.fraction)
+
+
+def _ruler(known: pl.DataFrame, train: pl.DataFrame, author: Author, here: Settings) -> Ruler:
+    """Style by what is `known` to be the author's: what the champion learnt, which a person approved, or there is none yet. By what a
+    challenger learnt itself, one that learnt somebody else's text would sound right. Copies of either are copies.
+    """
     from twin_core.models.embedder import embedder
 
     by_document: dict[str, list[str]] = {}
-    for document, answer in train.select("document_id", "completion").iter_rows():
+    for document, answer in known.select("document_id", "completion").iter_rows():
         by_document.setdefault(str(document), []).append(answer)
     return Ruler(
         profile=profile_of([prose("\n\n".join(texts)) for texts in by_document.values()]),
-        training=TrainingText([text for texts in by_document.values() for text in texts]),
+        training=TrainingText([*known["completion"].to_list(), *train["completion"].to_list()]),
         encoder=Remembering(embedder(here)),
         public=tuple(here.dataset_keep),
         hostility=lambda text: float(hostility(text, author.language)),
@@ -214,6 +238,7 @@ def _stored(
     files: FileStore,
     documents: Sequence[UUID],
     notes: Sequence[str],
+    hand: float | None,
 ) -> Evaluation:
     with database.transaction() as conn:
         made = registry.add_evaluation(
@@ -227,7 +252,7 @@ def _stored(
             documents=card.documents,
             champion_id=champion.id if champion is not None else None,
             against=card.against,
-            figures=_figures(card),
+            figures=_figures(card) | ({TRAINING_TEXT: {"style": hand}} if hand is not None else {}),
             report_key=None,
         )
         decision = judge(conn, author.id, adapter)

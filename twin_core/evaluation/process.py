@@ -252,7 +252,8 @@ def _stored(
             documents=card.documents,
             champion_id=champion.id if champion is not None else None,
             against=card.against,
-            figures=_figures(card) | ({TRAINING_TEXT: {"style": hand}} if hand is not None else {}),
+            figures=_figures(card)
+            | ({TRAINING_TEXT: dict.fromkeys(METRICS) | {"style": hand}} if hand is not None else {}),
             report_key=None,
         )
         decision = judge(conn, author.id, adapter)

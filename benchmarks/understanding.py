@@ -46,6 +46,7 @@ from twin_core.retrieval.lexical import idf
 from twin_core.retrieval.query import Query, parse
 from twin_core.retrieval.rerank import rerank
 from twin_core.retrieval.search import fused, search
+from twin_core.retrieval.stated import stated
 from twin_core.retrieval.understanding import Understanding, by_rule
 from twin_core.runtime import postgres
 from twin_core.runtime.stores import Stores, stores
@@ -238,7 +239,7 @@ class Searching:
 
     def read(self, question: str) -> Understanding:
         """What the rules read."""
-        return by_rule(parse(question).text, self.there, TODAY)
+        return by_rule(stated(parse(question).text, TODAY), self.there)
 
 
 def feedback(
@@ -317,7 +318,7 @@ def abstracts(settings: Settings, keep: Path | None) -> None:
                 seconds[name].append(time.perf_counter() - started)
             rows.append([number[chunk] for chunk in found])
     database.close()
-    read = sum(by_rule(question, [], TODAY).filters != SearchFilters() for question in npl.questions)
+    read = sum(by_rule(stated(question, TODAY), []).filters != SearchFilters() for question in npl.questions)
     print(
         f"\nNPL: {len(npl.texts):,} abstracts, {len(npl.questions)} questions, rules read filters in {read}; load {load_now()}"
     )

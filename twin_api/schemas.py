@@ -111,7 +111,7 @@ class PassageView(Struct, kw_only=True):
 
 
 class SearchedView(Struct, kw_only=True):
-    """What a search was narrowed to, by the request and by what its question names."""
+    """What a search was narrowed to, or preferred."""
 
     categories: list[Category]
     source_ids: list[UUID]
@@ -136,7 +136,10 @@ class SearchResponse(Struct, kw_only=True):
     seconds: float
     retrieval: RetrievalMode
     queries: Annotated[list[str], Meta(description="What was searched for; empty with `off`.")]
-    filters: Annotated[SearchedView, Meta(description="Where: the request's filters and what the question names.")]
+    filters: Annotated[SearchedView, Meta(description="What was searched within: the request's filters.")]
+    preferred: Annotated[
+        SearchedView | None, Meta(description="What the question says of when, what kind and where; it comes first.")
+    ]
     notices: Notices
     timings: Annotated[dict[str, float], Meta(description="Seconds until each step was done.")]
 
@@ -149,6 +152,7 @@ class SearchResponse(Struct, kw_only=True):
             retrieval=found.mode,
             queries=list(found.queries),
             filters=SearchedView.of(found.filters),
+            preferred=SearchedView.of(found.preferred) if found.preferred else None,
             notices=list(found.notices),
             timings=found.timings,
         )

@@ -189,6 +189,11 @@ class Settings(BaseSettings):
         description="How passages are found unless the request says it. off: not at all; fast: by meaning and by words, "
         "without a language model; full: the language model reads the question first, and the best passages are ranked anew.",
     )
+    search_rules: bool = Field(
+        True,
+        description="Whether what a question says outright of when, in what kind and where something was written is "
+        "preferred, as rules read it. They read English.",
+    )
     understanding_queries: int = Field(
         3, ge=0, le=5, description="Other words for a question that the language model is asked for, in `full`."
     )

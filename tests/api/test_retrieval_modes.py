@@ -52,9 +52,10 @@ def test_a_search_says_how_it_was_done(api: Api, engine: ChatServer) -> None:
         full = client.post("/v1/search", json={"query": QUESTION, "retrieval": "full"}).json()
         off = client.post("/v1/search", json={"query": QUESTION, "retrieval": "off"}).json()
         wrong = client.post("/v1/search", json={"query": QUESTION, "retrieval": "slow"})
-    assert (fast["retrieval"], fast["queries"], fast["filters"]["written_from"]) == ("fast", [QUESTION], None)
+    assert (fast["retrieval"], fast["queries"]) == ("fast", ["How often did you restore a backup?"])
     assert full["queries"] == ["How often did you restore a backup?", "monthly recovery drill"]
-    assert full["filters"]["written_from"] == "2025-01-01T00:00:00Z"
+    assert full["preferred"]["written_from"] == fast["preferred"]["written_from"] == "2025-01-01T00:00:00Z"
+    assert full["filters"]["written_from"] is None
     assert list(full["timings"]) == ["understand", "search", "rerank"]
     assert (off["passages"], off["notices"]) == ([], [NOTHING_LOOKED_UP])
     assert wrong.status_code == 400
@@ -67,7 +68,8 @@ def test_a_full_answer_keeps_in_its_trace_what_was_searched_for(api: Api) -> Non
     kept = trace(api, answer["trace_id"])
     assert answer["retrieval"] == kept["retrieval"] == "full"
     assert kept["queries"] == ["How often did you restore a backup?", "monthly recovery drill"]
-    assert kept["filters"] == {"written_from": "2025-01-01T00:00:00+00:00", "written_to": "2026-01-01T00:00:00+00:00"}
+    period = {"written_from": "2025-01-01T00:00:00+00:00", "written_to": "2026-01-01T00:00:00+00:00"}
+    assert kept["filters"] == {"preferred": period}
     timings = kept["timings"]
     assert isinstance(timings, dict)
     assert 0 < timings["understand"] <= timings["search"] <= timings["rerank"] <= timings["prompt"] <= timings["total"]

@@ -1,4 +1,4 @@
-"""How a question becomes passages with each amount of work: what is read out of it, what narrows, what never widens."""
+"""How a question becomes passages with each amount of work: what is read out of it, what comes first, what never widens."""
 
 from __future__ import annotations
 
@@ -59,6 +59,13 @@ def titles(found: Retrieval) -> set[str]:
     return {passage.title for passage in found.passages}
 
 
+def firsts(found: Retrieval) -> set[str]:
+    """What passes what the question names; it stands before all else."""
+    preferred = [passage.title for passage in found.passages if "preferred" in passage.legs]
+    assert [passage.title for passage in found.passages][: len(preferred)] == preferred
+    return set(preferred)
+
+
 EVERYTHING = {"Old queue", "New queue", "Post", "Bread"}
 
 
@@ -70,8 +77,29 @@ def test_off_looks_nothing_up_and_says_so(look, reader):
 
 def test_fast_asks_no_language_model(look, reader):
     found = look("What did she write in 2021 about queues?", "fast")
-    assert titles(found) == EVERYTHING
     assert (found.filters, found.notices, list(found.timings)) == (SearchFilters(), (), ["search"])
+    assert reader.requests == []
+
+
+def test_what_the_question_says_outright_comes_first_and_the_rest_stays(look, settings):
+    found = look("What did she write in 2021 about queues?", "fast")
+    assert firsts(found) == {"Old queue", "Bread"}
+    assert found.passages[0].title == "Old queue"
+    assert titles(found) == EVERYTHING
+    assert found.preferred == SearchFilters(
+        written_from=datetime(2021, 1, 1, tzinfo=UTC), written_to=datetime(2022, 1, 1, tzinfo=UTC)
+    )
+    without = look(
+        "What did she write in 2021 about queues?", "fast", using=settings.model_copy(update={"search_rules": False})
+    )
+    assert (firsts(without), without.preferred) == (set(), None)
+
+
+def test_a_source_that_the_question_names_comes_first_without_a_language_model(look, reader, ada):
+    found = look("What did she post on LinkedIn about queues?", "fast")
+    assert firsts(found) == set(), "the source is a folder here, not LinkedIn"
+    assert found.notices == ("There is no source linkedin: searched everywhere.",)
+    assert firsts(look("posts from ada on waiting jobs", "fast")) == {"Post"}
     assert reader.requests == []
 
 
@@ -109,20 +137,19 @@ def test_a_title_that_is_named_brings_up_its_text(look, reader):
 def test_a_period_is_read_by_rule_whatever_the_model_says(look, reader):
     reader.reading = {"written_from": "1999-01-01", "written_before": "2000-01-01"}
     found = look("What did she write in 2021 about queues?")
-    assert titles(found) == {"Old queue", "Bread"}
+    assert firsts(found) == {"Old queue", "Bread"}
     assert found.queries == ("queues?",)
-    assert found.filters.written_from == datetime(2021, 1, 1, tzinfo=UTC)
 
 
-def test_what_the_model_reads_narrows_the_search(look, reader, ada):
+def test_what_the_model_reads_comes_first_the_search(look, reader, ada):
     reader.reading = {"written_from": "2024-01-01", "written_before": "2024-12-31"}
-    assert titles(look("queues from when the table came")) == {"New queue"}
+    assert firsts(look("queues from when the table came")) == {"New queue"}
     reader.reading = {"categories": ["post"]}
-    assert titles(look("short ones on queues")) == {"Post"}
+    assert firsts(look("short ones on queues")) == {"Post"}
     reader.reading = {"sources": ["https://www.linkedin.com/in/ada"]}
     found = look("queues where people hire")
-    assert titles(found) == {"Post"}
-    assert found.filters.source_ids == (source_of(ada, "https://www.linkedin.com/in/ada"),)
+    assert firsts(found) == {"Post"}
+    assert found.preferred == SearchFilters(source_ids=(source_of(ada, "https://www.linkedin.com/in/ada"),))
 
 
 def test_a_source_that_the_author_does_not_have_is_dropped_and_named(look, reader):
@@ -132,11 +159,11 @@ def test_a_source_that_the_author_does_not_have_is_dropped_and_named(look, reade
     assert found.notices == ("There is no source mastodon: searched everywhere.",)
 
 
-def test_where_nothing_fits_what_the_question_names_everything_is_searched_and_it_is_said(look):
+def test_where_nothing_is_of_what_the_question_names_it_is_said(look):
     found = look("What did she write in 1987 about queues?")
     assert titles(found) == EVERYTHING
-    assert found.filters == SearchFilters()
-    assert "searched without that" in found.notices[0]
+    assert (found.filters, found.preferred) == (SearchFilters(), None)
+    assert "Nothing is there of what the question names" in found.notices[0]
 
 
 def test_the_requests_own_filters_are_narrowed_and_never_widened(look, reader):
@@ -147,8 +174,10 @@ def test_the_requests_own_filters_are_narrowed_and_never_widened(look, reader):
     assert "contradicts the filters" in found.notices[0]
     reader.reading = {"categories": ["post", "article"]}
     assert look("queues", filters=posts).filters == posts
+    reader.reading = {}
     before = SearchFilters(written_to=datetime(2021, 6, 1, tzinfo=UTC))
     assert titles(look("What did she write in 2021 about queues?", filters=before)) == {"Old queue"}
+    assert titles(look("What did she write since 2020 about queues?", filters=posts)) == {"Post"}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +210,7 @@ def test_a_question_that_asks_for_another_author_gets_none_of_theirs(look, reade
 def test_an_answer_that_cannot_be_used_leaves_what_the_rules_read_and_says_why(look, reader, reading, says):
     reader.reading = reading
     found = look("What did she write in 2021 about queues?")
-    assert titles(found) == {"Old queue", "Bread"}
+    assert firsts(found) == {"Old queue", "Bread"}
     assert says in found.notices[0]
 
 

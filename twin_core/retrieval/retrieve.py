@@ -7,7 +7,8 @@ ranking anew (`rerank.py`). Here is only which of them run, in what order, and w
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
 from uuid import UUID
@@ -18,6 +19,7 @@ from twin_core.retrieval import understanding
 from twin_core.retrieval.query import Query, parse
 from twin_core.retrieval.rerank import MOST, rerank
 from twin_core.retrieval.search import search
+from twin_core.retrieval.stated import Stated, stated
 from twin_core.retrieval.understanding import Understanding
 from twin_core.settings import RetrievalMode, Settings
 from twin_core.store import authors
@@ -38,7 +40,9 @@ class Retrieval:
     queries: tuple[str, ...] = ()
     """What was searched for: the question's own words first, then other words for it."""
     filters: SearchFilters = field(default_factory=SearchFilters)
-    """What was searched within, the request's own filters included."""
+    """What was searched within: the request's own."""
+    preferred: SearchFilters | None = None
+    """What the question says of when, what kind and where, within the filters: what passes it comes first."""
     notices: tuple[str, ...] = ()
     """What could not be done as asked, in words for the person who asks."""
     lacking: bool = False
@@ -68,12 +72,11 @@ async def retrieve(
         return Retrieval(mode=mode, notices=(NOTHING_LOOKED_UP,))
     asked = _Asked(database, author_id, question, parse(question), settings, filters or SearchFilters(), as_author)
     began, timings = monotonic(), dict[str, float]()
-    understood = Understanding(text=asked.query.text)
+    understood = await _understood(asked, mode, chat)
     if mode == "full":
-        understood = await _understood(asked, chat)
         timings["understand"] = round(monotonic() - began, 4)
     wide = max(limit, MOST) if mode == "full" else limit
-    found = await asyncio.to_thread(_searched, asked, understood, wide)
+    found = await _searched(asked, understood, wide)
     timings["search"] = round(monotonic() - began, 4)
     if mode == "full":
         ranked = await asyncio.to_thread(rerank, question, found.passages, settings)
@@ -87,7 +90,8 @@ async def retrieve(
         passages=found.passages[:limit],
         candidates=found.passages,
         queries=(understood.text, *understood.also),
-        filters=found.filters,
+        filters=asked.filters,
+        preferred=found.preferred,
         notices=(*understood.notices, *found.notices),
         lacking=understood.lacking or found.lacking,
         timings=timings,
@@ -112,15 +116,18 @@ class _Asked:
 @dataclass(slots=True)
 class _Found:
     passages: list[Passage]
-    filters: SearchFilters
+    preferred: SearchFilters | None = None
     notices: list[str] = field(default_factory=list)
     lacking: bool = False
 
 
-async def _understood(asked: _Asked, chat: ChatClient | None) -> Understanding:
+async def _understood(asked: _Asked, mode: RetrievalMode, chat: ChatClient | None) -> Understanding:
     today = datetime.now(UTC).date()
-    there = await asyncio.to_thread(asked.sources)
-    ruled = understanding.by_rule(asked.query.text, there, today)
+    said = stated(asked.query.text, today) if asked.settings.search_rules else Stated(text=asked.query.text)
+    there = await asyncio.to_thread(asked.sources) if said.places or mode == "full" else []
+    ruled = understanding.by_rule(said, there)
+    if mode != "full":
+        return ruled
     if chat is not None:
         return await understanding.by_model(
             asked.question, ruled, there, client=chat, settings=asked.settings, today=today
@@ -131,18 +138,35 @@ async def _understood(asked: _Asked, chat: ChatClient | None) -> Understanding:
         )
 
 
-def _searched(asked: _Asked, understood: Understanding, limit: int) -> _Found:
-    """Within what the question names; within the request's own filters alone where nothing is found so."""
+async def _searched(asked: _Asked, understood: Understanding, limit: int) -> _Found:
+    """Everything, and again what the question names, both at once: a passage of the second search counts twice.
+
+    Preferred and not filtered: a year that belongs to the subject would else hide the answer.
+    """
     within = understanding.narrowed(asked.filters, understood.filters)
-    notices: list[str] = []
-    if within is not None:
-        found = _search(asked, understood, understood.text, within, limit)
-        if found or within == asked.filters:
-            return _Found(found, within)
-        notices.append("Nothing fits within what the question names (dates, kinds, sources): searched without that.")
-    else:
-        notices.append("What the question names (dates, kinds, sources) contradicts the filters: only these were used.")
-    return _Found(_search(asked, understood, asked.query.text, asked.filters, limit), asked.filters, notices)
+    if within == asked.filters:
+        return _Found(await asyncio.to_thread(_search, asked, understood, understood.text, within, limit))
+    everything = asyncio.to_thread(_search, asked, understood, asked.query.text, asked.filters, limit)
+    if within is None:
+        contradicting = "What the question names (dates, kinds, sources) contradicts the filters: only these were used."
+        return _Found(await everything, notices=[contradicting])
+    inside, found = await asyncio.gather(
+        asyncio.to_thread(_search, asked, understood, understood.text, within, limit), everything
+    )
+    if not inside:
+        return _Found(found, notices=["Nothing is there of what the question names (dates, kinds, sources)."])
+    return _Found(_together(found, inside)[:limit], within)
+
+
+def _together(everything: Sequence[Passage], inside: Sequence[Passage]) -> list[Passage]:
+    """Both rankings as one, by the sum of scores; the rank of a preferred passage is the leg `preferred`."""
+    summed = {one.chunk_id: one for one in everything}
+    for rank, one in enumerate(inside, start=1):
+        before = summed.get(one.chunk_id)
+        score = one.score + (before.score if before else 0.0)
+        legs = {**(before or one).legs, "preferred": rank}
+        summed[one.chunk_id] = replace(one, score=score, legs=legs)
+    return sorted(summed.values(), key=lambda one: -one.score)
 
 
 def _search(asked: _Asked, understood: Understanding, text: str, filters: SearchFilters, limit: int) -> list[Passage]:

@@ -7,7 +7,7 @@ about"); what a sentence means beyond that is for a language model, see `underst
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -84,12 +84,12 @@ def stated(question: str, today: date) -> Stated:
     )
 
 
-def _left(question: str, spans: Iterable[tuple[int, int]]) -> str:
+def _left(question: str, spans: Sequence[tuple[int, int]]) -> str:
     """The question without these parts and without the frame around what is asked for ("what did you write about")."""
     text = question
     for start, end in sorted(spans, reverse=True):
         text = f"{text[:start]} {text[end:]}"
-    text = _FRAME.sub("", re.sub(r"\s+([?.,!])", r"\1", " ".join(text.split()).strip(" ,")))
+    text = _FRAME.sub("", re.sub(r"\s+([?.,!])", r"\1", " ".join(text.split()).strip(" ,"))) if spans else text
     return text if re.search(r"\w", text) else question
 
 

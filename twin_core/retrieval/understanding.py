@@ -1,7 +1,7 @@
 """What a question asks to search for, and where: read by rule, and by the language model where it is asked to.
 
-The question is data. What is read out of it narrows a search of one author's writing and never widens it, and whose
-writing is searched is no part of it: the author comes from the caller. The rules are in `stated.py`, the words of
+The question is data. What is read out of it is preferred in a search of one author's writing and widens nothing, and
+whose writing is searched is no part of it: the author comes from the caller. The rules are in `stated.py`, the words of
 the prompt in `prompts/understand.v1.md`.
 """
 
@@ -24,7 +24,7 @@ from twin_core.models.chat import ChatClient, ChatError, Message
 from twin_core.models.local_server import STAND_IN
 from twin_core.prompts.quoting import delimited
 from twin_core.records import Category, SearchFilters, Source
-from twin_core.retrieval.stated import stated
+from twin_core.retrieval.stated import Stated
 from twin_core.settings import Settings
 
 MAX_TOKENS = 400
@@ -63,16 +63,15 @@ class Understanding:
     also: tuple[str, ...] = ()
     """Titles that the question names, and other words for the same."""
     filters: SearchFilters = field(default_factory=SearchFilters)
-    """What the question itself narrows the search to."""
+    """What the question itself says of when, what kind and where."""
     notices: tuple[str, ...] = ()
     """What was named and could not be followed, and why the model was not: for the person who asks."""
     lacking: bool = False
     """Whether the model was asked in vain."""
 
 
-def by_rule(question: str, there: Sequence[Source], today: date) -> Understanding:
-    """What the question says outright. `there` are the author's sources."""
-    found = stated(question, today)
+def by_rule(found: Stated, there: Sequence[Source]) -> Understanding:
+    """What the question says outright, looked up among the author's sources."""
     sources, unknown = _sources(found.places, there)
     return Understanding(
         text=found.text,

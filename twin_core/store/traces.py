@@ -158,13 +158,14 @@ _RECORDING = 7_101
 """Sets these locks apart from any others that take two numbers."""
 
 
-def kept_filters(filters: SearchFilters) -> dict[str, object]:
-    """What a search was narrowed to as a trace keeps it: only what was set."""
+def kept_filters(filters: SearchFilters, preferred: SearchFilters | None = None) -> dict[str, object]:
+    """What a search was narrowed to, and what it preferred, as a trace keeps it: only what was set."""
     said: dict[str, object] = {
         "categories": [category.value for category in filters.categories],
         "source_ids": [str(source_id) for source_id in filters.source_ids],
         "written_from": filters.written_from.isoformat() if filters.written_from else None,
         "written_to": filters.written_to.isoformat() if filters.written_to else None,
+        "preferred": kept_filters(preferred) if preferred else None,
     }
     return {name: value for name, value in said.items() if value}
 

@@ -363,7 +363,7 @@ def _trace(draft: _Draft, final: Answer) -> Trace:
         passages=kept(final.citations),
         retrieval=draft.found.mode,
         queries=[query for query in draft.found.queries if query != final.question],
-        filters=kept_filters(draft.found.filters),
+        filters=kept_filters(draft.found.filters, draft.found.preferred),
         candidates=kept_candidates(draft.found.candidates),
         engine=draft.again.engine if draft.again else draft.engine,
         deployment_id=draft.again.deployment_id if draft.again else draft.deployment.id if draft.deployment else None,

@@ -59,7 +59,7 @@ def key_of(
         "asked": asdict(asked),
         "prompts": [prompts.load(name).version for name in (prompts.ANSWER, prompts.UNSOURCED, prompts.UNDERSTAND)],
         # What "last month" means: only a question that is read depends on the day.
-        "day": datetime.now(UTC).date() if asked.retrieval == "full" else None,
+        "day": datetime.now(UTC).date() if asked.retrieval != "off" else None,
         "deployment": str(deployed.id) if deployed else None,
         "corpus": store.corpus_version(conn, author.id),
         "settings": mattering,

@@ -566,6 +566,6 @@ def _searched(job: _Job) -> dict[str, Any]:
     return {
         "retrieval": found.retrieval.mode,
         "queries": [query for query in found.retrieval.queries if query != job.brief],
-        "filters": kept_filters(found.retrieval.filters),
+        "filters": kept_filters(found.retrieval.filters, found.retrieval.preferred),
         "candidates": kept_candidates(found.candidates),
     }

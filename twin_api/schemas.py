@@ -137,9 +137,7 @@ class SearchResponse(Struct, kw_only=True):
     retrieval: RetrievalMode
     queries: Annotated[list[str], Meta(description="What was searched for; empty with `off`.")]
     filters: Annotated[SearchedView, Meta(description="What was searched within: the request's filters.")]
-    preferred: Annotated[
-        SearchedView | None, Meta(description="What the question says of when, what kind and where; it comes first.")
-    ]
+    preferred: Annotated[SearchedView | None, Meta(description="What the question says of when, what kind and where.")]
     notices: Notices
     timings: Annotated[dict[str, float], Meta(description="Seconds until each step was done.")]
 

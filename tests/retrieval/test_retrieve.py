@@ -1,4 +1,4 @@
-"""How a question becomes passages with each amount of work: what is read out of it, what comes first, what never widens."""
+"""How a question becomes passages with each amount of work: what is read out of it, what is preferred, what never widens."""
 
 from __future__ import annotations
 
@@ -59,11 +59,13 @@ def titles(found: Retrieval) -> set[str]:
     return {passage.title for passage in found.passages}
 
 
-def firsts(found: Retrieval) -> set[str]:
-    """What passes what the question names; it stands before all else."""
-    preferred = [passage.title for passage in found.passages if "preferred" in passage.legs]
-    assert [passage.title for passage in found.passages][: len(preferred)] == preferred
-    return set(preferred)
+def preferred(found: Retrieval) -> set[str]:
+    """What passes what the question names. The best of it stands before all else."""
+    titles = [passage.title for passage in found.passages if "preferred" in passage.legs]
+    assert titles[:1] == [passage.title for passage in found.passages][: len(titles[:1])]
+    scores = [passage.score for passage in found.passages]
+    assert scores == sorted(scores, reverse=True)
+    return set(titles)
 
 
 EVERYTHING = {"Old queue", "New queue", "Post", "Bread"}
@@ -81,9 +83,9 @@ def test_fast_asks_no_language_model(look, reader):
     assert reader.requests == []
 
 
-def test_what_the_question_says_outright_comes_first_and_the_rest_stays(look, settings):
+def test_what_the_question_says_outright_is_preferred_and_the_rest_stays(look, settings):
     found = look("What did she write in 2021 about queues?", "fast")
-    assert firsts(found) == {"Old queue", "Bread"}
+    assert preferred(found) == {"Old queue", "Bread"}
     assert found.passages[0].title == "Old queue"
     assert titles(found) == EVERYTHING
     assert found.preferred == SearchFilters(
@@ -92,14 +94,15 @@ def test_what_the_question_says_outright_comes_first_and_the_rest_stays(look, se
     without = look(
         "What did she write in 2021 about queues?", "fast", using=settings.model_copy(update={"search_rules": False})
     )
-    assert (firsts(without), without.preferred) == (set(), None)
+    assert (preferred(without), without.preferred) == (set(), None)
 
 
-def test_a_source_that_the_question_names_comes_first_without_a_language_model(look, reader, ada):
-    found = look("What did she post on LinkedIn about queues?", "fast")
-    assert firsts(found) == set(), "the source is a folder here, not LinkedIn"
-    assert found.notices == ("There is no source linkedin: searched everywhere.",)
-    assert firsts(look("posts from ada on waiting jobs", "fast")) == {"Post"}
+def test_a_source_that_the_question_names_is_preferred_without_a_language_model(look, reader, ada):
+    assert preferred(look("What did she post on LinkedIn about queues?", "fast")) == {"Post"}
+    assert preferred(look("posts from ada on waiting jobs", "fast")) == {"Post"}
+    nowhere = look("What did she post on Medium about queues?", "fast")
+    assert preferred(nowhere) == set()
+    assert nowhere.notices == ("There is no source medium: searched everywhere.",)
     assert reader.requests == []
 
 
@@ -137,18 +140,18 @@ def test_a_title_that_is_named_brings_up_its_text(look, reader):
 def test_a_period_is_read_by_rule_whatever_the_model_says(look, reader):
     reader.reading = {"written_from": "1999-01-01", "written_before": "2000-01-01"}
     found = look("What did she write in 2021 about queues?")
-    assert firsts(found) == {"Old queue", "Bread"}
+    assert preferred(found) == {"Old queue", "Bread"}
     assert found.queries == ("queues?",)
 
 
-def test_what_the_model_reads_comes_first_the_search(look, reader, ada):
+def test_what_the_model_reads_is_preferred_the_search(look, reader, ada):
     reader.reading = {"written_from": "2024-01-01", "written_before": "2024-12-31"}
-    assert firsts(look("queues from when the table came")) == {"New queue"}
+    assert preferred(look("queues from when the table came")) == {"New queue"}
     reader.reading = {"categories": ["post"]}
-    assert firsts(look("short ones on queues")) == {"Post"}
+    assert preferred(look("short ones on queues")) == {"Post"}
     reader.reading = {"sources": ["https://www.linkedin.com/in/ada"]}
     found = look("queues where people hire")
-    assert firsts(found) == {"Post"}
+    assert preferred(found) == {"Post"}
     assert found.preferred == SearchFilters(source_ids=(source_of(ada, "https://www.linkedin.com/in/ada"),))
 
 
@@ -210,7 +213,7 @@ def test_a_question_that_asks_for_another_author_gets_none_of_theirs(look, reade
 def test_an_answer_that_cannot_be_used_leaves_what_the_rules_read_and_says_why(look, reader, reading, says):
     reader.reading = reading
     found = look("What did she write in 2021 about queues?")
-    assert firsts(found) == {"Old queue", "Bread"}
+    assert preferred(found) == {"Old queue", "Bread"}
     assert says in found.notices[0]
 
 

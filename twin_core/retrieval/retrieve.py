@@ -42,7 +42,7 @@ class Retrieval:
     filters: SearchFilters = field(default_factory=SearchFilters)
     """What was searched within: the request's own."""
     preferred: SearchFilters | None = None
-    """What the question says of when, what kind and where, within the filters: what passes it comes first."""
+    """What the question says of when, what kind and where, within the filters."""
     notices: tuple[str, ...] = ()
     """What could not be done as asked, in words for the person who asks."""
     lacking: bool = False

@@ -96,7 +96,7 @@ def test_drafts_are_traces_of_their_kind_with_what_was_found_for_them(api: Api) 
     trace = get(api, f"/v1/traces/{written['drafts'][0]['trace_id']}")
     assert (trace["kind"], trace["question"], trace["engine"]) == ("post", "Why I restore backups", "vllm")
     assert trace["candidates"]
-    assert set(trace["timings"]) == {"material", "first_token", "total"}
+    assert set(trace["timings"]) == {"search", "material", "first_token", "total"}
     assert [one["id"] for one in get(api, "/v1/traces", kind="draft")["traces"]] == [trace["id"]]
 
 

@@ -112,7 +112,7 @@ class Draft:
     prompt_version: str
     usage: Usage | None
     timings: dict[str, float]
-    """Seconds from the start of this draft: first_token, total; and `material`, before the first: finding and packing."""
+    """Seconds from the start of this draft: first_token, total; and before the first: search and its steps, `material`."""
     error: str | None = None
     """What was wrong with the language model, in words for the person who runs it."""
 

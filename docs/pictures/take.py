@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from twin_core.settings import settings
 
 HERE = Path(__file__).parent
 QUESTION = "When another company's service is failing, how do we keep our own retries from making matters worse?"
 BRIEF = "Why I restore a backup every month, and what it has taught me about the ones that only report success"
-DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 780}
+DESKTOP, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=390, height=780)
 COLOURS = 128
 """Of a picture's palette: the pages have few."""
 GRAPH = "graph"
@@ -43,10 +43,10 @@ def main(key: str, wanted: list[str]) -> None:
 
 def take(browser: Browser, api: str, key: str, name: str) -> None:
     """One page on a desk by day, and on a phone by night."""
-    for size, viewport, scheme in (("desk", DESKTOP, "light"), ("phone", PHONE, "dark")):
+    for size, viewport in (("desk", DESKTOP), ("phone", PHONE)):
         context = browser.new_context(
             viewport=viewport,
-            color_scheme=scheme,
+            color_scheme="light" if size == "desk" else "dark",
             device_scale_factor=1.5 if size == "phone" else 1,
             reduced_motion="reduce",
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.api.conftest import Api, api, engine, limits, served, settings  # noqa: F401  fixtures
 
@@ -26,7 +26,7 @@ ARGUMENTS = [
 ]
 PATIENCE = 90_000
 """Milliseconds, for a machine that is busy with other tests. What a page waits for comes in one or two."""
-PHONE = {"width": 360, "height": 740}
+PHONE = ViewportSize(width=360, height=740)
 VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error(`CSP ${event.violatedDirective} ${event.blockedURI}`));
 """
@@ -73,9 +73,9 @@ def open_page(chromium: Browser) -> Iterator[Open]:
     """Open a page of a server; at the end, nothing of it may have gone wrong."""
     opened: list[Watched] = []
 
-    def open_at(url: str, *, viewport: dict[str, int] | None = None, dark: bool = False) -> Watched:
+    def open_at(url: str, *, viewport: ViewportSize | None = None, dark: bool = False) -> Watched:
         context = chromium.new_context(
-            viewport=viewport or {"width": 1280, "height": 900},
+            viewport=viewport or ViewportSize(width=1280, height=900),
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
         )

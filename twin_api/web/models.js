@@ -62,7 +62,7 @@ async function open(one, focus = false) {
 
 function measured(one, card_) {
   const beside = card_.champion_version ? `the champion, v${card_.champion_version}` : "the base model";
-  const NAMES = { base: "the base model", champion: `the champion, v${card_.champion_version}` };
+  const NAMES = { base: "the base model", "other author": "another author's adapter", champion: `the champion, v${card_.champion_version}` };
   const order = ["champion", "base", ...Object.keys(card_.against)].filter((name, index, all) => card_.against[name] && all.indexOf(name) === index);
   return [
     el("p", {}, `Measured on ${plural(card_.documents, "held-out document")} on ${minute(card_.at)}, beside ${beside}. `,

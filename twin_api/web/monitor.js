@@ -60,7 +60,7 @@ function numbers(found, sum) {
     figure(slow.length ? `${rounded(slow.reduce((total, one) => total + one.p50 * one.answers, 0) / slow.reduce((total, one) => total + one.answers, 0))} s` : "–", "until written, usually"),
     figure(number(sum((one) => one.prompt_tokens) + sum((one) => one.completion_tokens)), "tokens"),
     figure(sum((one) => one.cost) ? rounded(sum((one) => one.cost)) : "0", "cost"),
-    figure(words ? `${Math.round((sum((one) => one.up) / words) * 100)} %` : "–", words ? `good, of ${plural(words, "word")} on it` : "nothing said yet"),
+    figure(words ? `${Math.round((sum((one) => one.up) / words) * 100)} %` : "–", words ? `good, of ${number(words)} judged` : "none judged yet"),
   ];
 }
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from tests.api.conftest import Api, api, engine, limits, served, settings  # noqa: F401  fixtures
+from tests.api.conftest import Api, api, app, engine, limits, served, settings  # noqa: F401  fixtures
 
 CHROMIUM = Path(os.environ.get("TWIN_CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = [

@@ -8,7 +8,9 @@ import { Margin } from "./passages.js";
 import { whoever } from "./shell.js";
 
 const form = at("form"), margin = new Margin(), REMEMBERED = 12;
-let talk = [], running = null, who = null;
+let talk = [], running = null;
+// A question may be sent before it is known who asks: it waits.
+const known = whoever();
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -61,7 +63,8 @@ class Turn {
 
   async ask(signal) {
     const before = talk.slice(-REMEMBERED).flatMap((one) => [{ role: "user", content: one.question }, { role: "assistant", content: one.answer }]);
-    const body = { model: who.slug, stream: true, messages: [...before, { role: "user", content: this.question }] };
+    const { slug } = await known;
+    const body = { model: slug, stream: true, messages: [...before, { role: "user", content: this.question }] };
     try {
       const response = await request("POST", "/v1/chat/completions", body, { signal });
       for await (const { data } of events(response)) {
@@ -111,5 +114,5 @@ class Turn {
   }
 }
 
-who = await whoever();
+await known;
 at("question").focus();

@@ -34,7 +34,7 @@ from twin_api.collect_schemas import (
 )
 from twin_api.limits import ITEMS_PER_PAGE
 from twin_api.operations import ONCE, Events, Write
-from twin_api.paging import LONGEST_CURSOR, Cursor, Pager
+from twin_api.paging import LONGEST_CURSOR, SHAPE, Cursor, Pager
 from twin_api.schemas import ERRORS, NOT_FOUND, ItemView
 from twin_api.services import Services
 from twin_api.streaming import HEADERS, EventStream
@@ -116,7 +116,9 @@ class CollectController(Controller):
         ] = None,
         last_event_id: Annotated[
             str | None,
-            Parameter(header="Last-Event-ID", max_length=LONGEST_CURSOR, description="The `id` that came last."),
+            Parameter(
+                header="Last-Event-ID", max_length=LONGEST_CURSOR, pattern=SHAPE, description="The `id` that came last."
+            ),
         ] = None,
     ) -> Response[Any]:
         """Events `state` when a request changed, `items` as rows are written, `done` when all have ended.

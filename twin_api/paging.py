@@ -25,9 +25,16 @@ _MAC = 16
 LONGEST_CURSOR = 8_000
 """A cursor may hold the address of an item."""
 
+SHAPE = "^[A-Za-z0-9_-]*$"
+"""What a cursor is written with: anything else could make an address longer than a server reads."""
+
 Cursor = Annotated[
     str | None,
-    Parameter(max_length=LONGEST_CURSOR, description="`next_cursor` of the page before; none: the first page."),
+    Parameter(
+        max_length=LONGEST_CURSOR,
+        pattern=SHAPE,
+        description="`next_cursor` of the page before; none: the first page.",
+    ),
 ]
 Row = TypeVar("Row")
 Position = TypeVar("Position")

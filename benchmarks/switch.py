@@ -61,6 +61,11 @@ class Request:
     outcome: str
     trace: str | None
 
+    @property
+    def failed(self) -> bool:
+        """Anything but a whole answer."""
+        return self.status != httpx2.codes.OK or self.outcome != "answered"
+
 
 @dataclass
 class Callers:
@@ -173,8 +178,17 @@ def measured(engine: str, callers: int, steady: float) -> dict[str, Any]:
         finally:
             stream.stop()
         with opened.database.transaction() as conn:
-            rows = conn.exec_driver_sql("SELECT id::text, model FROM serving.traces").all()
-        models = {str(trace): str(model) for trace, model in rows}
+            rows = conn.exec_driver_sql("SELECT id::text, model, error FROM serving.traces").all()
+        models = {str(trace): str(model) for trace, model, _ in rows}
+        errors = {str(trace): str(error) for trace, _, error in rows}
+        for one in stream.asked:
+            if one.failed:
+                said = errors.get(str(one.trace), "no trace")
+                print(
+                    f"{engine}: {one.began - began:+.1f} s after the approval, {one.began - back:+.1f} s after the rollback, for "
+                    f"{one.seconds:.1f} s: {one.status} {one.outcome}: {said}",
+                    file=sys.stderr,
+                )
         return row(engine, stream.asked, models, began=began, switched=switched, back=back, called=called)
 
 
@@ -188,9 +202,7 @@ def row(
     back: float,
     called: float,
 ) -> dict[str, Any]:
-    failed = [one for one in asked if one.status != httpx2.codes.OK or one.outcome != "answered"]
-    for one in failed[:5]:
-        print(f"{engine}: {one.status} {one.outcome}", file=sys.stderr)
+    failed = [one for one in asked if one.failed]
     by = {name: [one for one in asked if models.get(str(one.trace)) == name] for name in ("ann-v1", "ann-v2")}
     assert by["ann-v1"], "the first adapter answered nothing"
     assert by["ann-v2"], "the second adapter answered nothing"
@@ -227,6 +239,9 @@ def settings_for(engine: str, home: Path, stack: ExitStack) -> Settings:
     if engine == "transformers":
         base = home / "base"
         make_llama(reference_texts()[:25], base, card="{texts} {parameters}", seconds=None, steps=8)
+        # Barely trained, it would now and then end before its first word, which the switch is not to blame for.
+        said = json.loads((base / "generation_config.json").read_text())
+        (base / "generation_config.json").write_text(json.dumps({**said, "min_new_tokens": 2}))
         return Settings(**given, base_model=str(base))
     server = LoraServer()
     server.start()

@@ -13,7 +13,7 @@ from uuid import UUID
 import typer
 
 from twin_cli import output
-from twin_core.champion.judging import as_record, judge, require
+from twin_core.champion.judging import as_record, judge, judge_or_judged, require
 from twin_core.champion.mirror import mirror
 from twin_core.errors import InvalidInput
 from twin_core.evaluation.launch import ANSWERS, run_evaluation
@@ -150,7 +150,7 @@ def rollback(author: AuthorSlug, *, reason: Reason = None, as_json: output.AsJso
 def _show_card(conn: Any, who: Author, chosen: Adapter, *, as_json: bool) -> None:
     from twin_core.champion.model_card import card_of
 
-    text = card_of(conn, who.id, chosen, judge(conn, who.id, chosen), file_store(settings()))
+    text = card_of(conn, who.id, chosen, judge_or_judged(conn, who.id, chosen), file_store(settings()))
     if as_json:
         output.show_json({"version": chosen.version, "card": text})
     else:

@@ -69,6 +69,10 @@ def test_tags_tell_the_verdict_the_decision_and_the_taint(bench: Bench) -> None:
     first, second = bench.adapter("one"), bench.adapter("two")
     promote(bench, first)
     bench.evaluate(second, champion=first, safety=BELOW)
+    with bench.database.transaction() as conn:
+        before = said_of(conn, bench.author, here=bench.settings)
+    assert before.tags[first.id]["verdict"] == "better", "of the champion, what was said when it was approved"
+    assert "**better**" in before.scorecards[first.id]
     bench.taint()
     with bench.database.transaction() as conn:
         tags = said_of(conn, bench.author, here=bench.settings).tags

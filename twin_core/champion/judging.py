@@ -60,6 +60,15 @@ def judge(conn: Connection, author_id: UUID, adapter: Adapter) -> Decision:
     return _tainted(adapter, decide(challenger, before, evidence))
 
 
+def judge_or_judged(conn: Connection, author_id: UUID, adapter: Adapter) -> Decision:
+    """What the rule says now; of the champion, of which it has nothing to say any more, what it said when that was approved."""
+    now = registry.serving(conn, author_id)
+    last = registry.latest_decision(conn, author_id, adapter.id)
+    if adapter.tainted_at is None and now is not None and now.adapter_id == adapter.id and last and last.decision:
+        return Decision(verdict=Verdict(last.decision["verdict"]), reasons=tuple(last.decision["reasons"]))
+    return judge(conn, author_id, adapter)
+
+
 def _tainted(adapter: Adapter, decision: Decision) -> Decision:
     """Which documents they were is not known any more: that is what forgetting means. That there were some is enough."""
     if adapter.tainted_at is None:

@@ -7,6 +7,7 @@ import and longer to give up on a server that is away, and what serves waits for
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from twin_core.champion.judging import judge
-from twin_core.champion.model_card import evaluated
+from twin_core.champion.judging import judge_or_judged
+from twin_core.champion.model_card import evaluated, scorecard
 from twin_core.errors import TwinError
-from twin_core.models.adapter_files import read_card
+from twin_core.models.adapter_files import CARD, read_card
 from twin_core.records import Author
 from twin_core.runtime.mlflow_store import require_mlflow, tracking_uri
 from twin_core.runtime.services import child_environment
@@ -34,6 +35,8 @@ from twin_core.training.tracking import registered_name
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 MOST_SECONDS = 120
+MOST_CHARACTERS = 5000
+"""Of a description: MLflow's database takes no more."""
 ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """A server that is away is given up after seconds: by itself MLflow tries for minutes."""
 
@@ -46,8 +49,10 @@ class Said:
     """Alias -> adapter id."""
     tags: Mapping[str, Mapping[str, str]]
     """Adapter id -> tags of its version."""
-    cards: Mapping[str, str] = field(default_factory=dict)
-    """Adapter id -> the model card of one that was evaluated."""
+    scorecards: Mapping[str, str] = field(default_factory=dict)
+    """Adapter id -> what the scorecard of one that was evaluated says, for its version's description."""
+    cards: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Adapter id -> its run, and its model card with that in it."""
 
 
 def mirror(author: Author, here: Settings) -> str | None:
@@ -67,8 +72,14 @@ def mirror(author: Author, here: Settings) -> str | None:
         return f"MLflow does not show this yet: it did not answer within {MOST_SECONDS} s."
     if not ended.returncode:
         return None
-    said = [line for line in ended.stderr.splitlines() if line.strip()]
-    return f"MLflow does not show this yet: {said[-1][:300] if said else f'exit code {ended.returncode}'}"
+    return f"MLflow does not show this yet: {_reason(ended.stderr) or f'exit code {ended.returncode}'}"
+
+
+def _reason(stderr: str) -> str:
+    """The line that names the error, of a traceback whose message goes on after it; else the last one."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return (named or lines or [""])[-1][:300]
 
 
 def said_of(conn: Connection, author: Author, *, here: Settings) -> Said:
@@ -83,10 +94,10 @@ def said_of(conn: Connection, author: Author, *, here: Settings) -> Said:
     }
     if (asking := _challenger(conn, author, there, deployed)) is not None:
         aliases[CHALLENGER] = asking.id
-    tags, cards = {}, {}
+    tags, scorecards, cards = {}, {}, {}
     for one in there:
         evaluation = registry.latest_evaluation(conn, author.id, one.id)
-        decision = judge(conn, author.id, one)
+        decision = judge_or_judged(conn, author.id, one)
         last = registry.latest_decision(conn, author.id, one.id)
         tags[one.id] = {
             "verdict": decision.verdict.value if evaluation is not None else "not evaluated",
@@ -95,10 +106,11 @@ def said_of(conn: Connection, author: Author, *, here: Settings) -> Said:
             "tainted": "true" if one.tainted_at is not None else "false",
         }
         if evaluation is not None:
-            packed = read_file(file_store(here), one.file_key)
-            if (text := read_card(packed)) is not None:
-                cards[one.id] = evaluated(text, evaluation, decision)
-    return Said(aliases=aliases, tags=tags, cards=cards)
+            scorecards[one.id] = scorecard(evaluation, decision)[:MOST_CHARACTERS]
+            text = read_card(read_file(file_store(here), one.file_key))
+            if text is not None and one.mlflow_run_id is not None:
+                cards[one.id] = (one.mlflow_run_id, evaluated(text, evaluation, decision))
+    return Said(aliases=aliases, tags=tags, scorecards=scorecards, cards=cards)
 
 
 def _challenger(
@@ -134,8 +146,11 @@ def write(client: Any, name: str, said: Said) -> None:
         for key, value in tags.items():
             if version.tags.get(key) != value:
                 client.set_model_version_tag(name, version.version, key, value)
-        text = said.cards.get(adapter_id)
+        text = said.scorecards.get(adapter_id)
         if text is not None and version.description != text:
+            if adapter_id in said.cards:
+                run_id, card = said.cards[adapter_id]
+                client.log_text(run_id, card, CARD)
             client.update_model_version(name, version.version, description=text)
     for alias in (CHAMPION, CHALLENGER, PREVIOUS):
         wanted = versions.get(said.aliases.get(alias, ""))

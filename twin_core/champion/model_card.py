@@ -47,12 +47,19 @@ def evaluated(text: str, evaluation: Evaluation, decision: Decision) -> str:
         for rival, axes in evaluation.against.items()
         for axis, one in axes.items()
     ]
+    before, limits, after = card.text.partition(LIMITS)
+    card.text = before.partition(SCORECARD)[0] + scorecard(evaluation, decision) + limits + after
+    return str(card)
+
+
+def scorecard(evaluation: Evaluation, decision: Decision) -> str:
+    """The card's section of what was measured, and of what the promotion rule makes of it."""
     rows = [
         f"| {rival} | {axis} | {one.mean:+.3f} | {one.low:+.3f} to {one.high:+.3f} |"
         for rival, axes in evaluation.against.items()
         for axis, one in axes.items()
     ]
-    section = f"""{SCORECARD}
+    return f"""{SCORECARD}
 
 Measured on {evaluation.at:%Y-%m-%d} on {evaluation.documents} held-out documents; differences, higher is better. The promotion rule says
 **{decision.verdict.value}**: {" ".join(decision.reasons)}
@@ -62,6 +69,3 @@ Measured on {evaluation.at:%Y-%m-%d} on {evaluation.documents} held-out document
 {chr(10).join(rows)}
 
 """
-    before, limits, after = card.text.partition(LIMITS)
-    card.text = before.partition(SCORECARD)[0] + section + limits + after
-    return str(card)

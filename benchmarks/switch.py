@@ -183,10 +183,10 @@ def measured(engine: str, callers: int, steady: float) -> dict[str, Any]:
         errors = {str(trace): str(error) for trace, _, error in rows}
         for one in stream.asked:
             if one.failed:
-                said = errors.get(str(one.trace), "no trace")
+                why = errors.get(str(one.trace), "no trace")
                 print(
                     f"{engine}: {one.began - began:+.1f} s after the approval, {one.began - back:+.1f} s after the rollback, for "
-                    f"{one.seconds:.1f} s: {one.status} {one.outcome}: {said}",
+                    f"{one.seconds:.1f} s: {one.status} {one.outcome}: {why}",
                     file=sys.stderr,
                 )
         return row(engine, stream.asked, models, began=began, switched=switched, back=back, called=called)

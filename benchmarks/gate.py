@@ -3,7 +3,7 @@
     python benchmarks/gate.py [--only NAME ...] [--base FOLDER] [--answers 96]
 
 A champion is trained on the demo author, then challengers beside it: on the author's words in random order, on sentences in random
-order, on another author's text, so long on ten passages that it recites them, on what was written since. Each goes the product's way:
+order, on another author's text, on ten passages, and so long that it recites them, on what was written since. Each goes the product's way:
 dataset version, training, registration, scorecard, decision. Ends with 1 when one is judged otherwise than it must be. Takes about
 a quarter of an hour of one processor; uses a Postgres of its own.
 """
@@ -70,7 +70,14 @@ CASES = (
         Verdict.REFUSED,
         "not by the hand",
     ),
-    Case("recites", lambda gate: gate.train(gate.learnt[:10], epochs=40), Verdict.REFUSED, "guardrail of safety"),
+    Case("ten passages", lambda gate: gate.train(gate.learnt[:10], epochs=40), Verdict.REFUSED, "guardrail of fit"),
+    # An adapter on a base of this size does not get so far as to recite; all of its weights do.
+    Case(
+        "recites",
+        lambda gate: gate.train(gate.learnt[:10], peft="none", learning_rate=3e-3, batch=5, epochs=100),
+        Verdict.REFUSED,
+        "guardrail of safety",
+    ),
     Case("fresher", lambda gate: gate.train([*gate.learnt, *gate.newer]), Verdict.FRESHER, "are newer than all"),
 )
 

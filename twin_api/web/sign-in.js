@@ -20,4 +20,7 @@ at("form").addEventListener("submit", (event) => {
   });
 });
 
+// Until here nobody listens, and a key that was sent by the form itself would stand in an address.
+at("form").querySelector("button").disabled = false;
+
 get("/v1/session").then(() => location.replace(next()), () => at("key").focus());

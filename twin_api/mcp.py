@@ -29,7 +29,7 @@ from twin_api.tokens import check_tokens, metered
 from twin_core.errors import InvalidInput, ServiceUnavailable
 from twin_core.models.chat import Message
 from twin_core.records import Category, SearchFilters
-from twin_core.retrieval.search import search
+from twin_core.retrieval.retrieve import retrieve
 from twin_core.settings import Settings
 from twin_core.store.cleaned import Readable, readable
 from twin_core.store.keys import KeyHolder
@@ -128,15 +128,14 @@ async def search_passages(
 
     async def found() -> Passages:
         await services.embedder_ready()
-        passages = await asyncio.to_thread(
-            search,
+        looked_up = await retrieve(
             services.database,
             holder.author_id,
             query,
             settings=services.settings,
-            filters=SearchFilters(categories=tuple(categories or ())),
             limit=k,
-            as_author=True,
+            filters=SearchFilters(categories=tuple(categories or ())),
+            chat=services.chat,
         )
         return Passages(
             passages=[
@@ -148,7 +147,7 @@ async def search_passages(
                     written_at=one.written_at.isoformat() if one.written_at else None,
                     text=one.text,
                 )
-                for one in passages
+                for one in looked_up.passages
             ]
         )
 

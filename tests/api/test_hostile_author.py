@@ -120,6 +120,7 @@ def ann(api: Api, bench: Bench, tmp_path: Path) -> Iterator[Ann]:
                 "key_id": key["key"]["id"],
                 "version_id": bench.version_id,
                 "slug": "ann",
+                "models.name": "ann",
                 "forget-requests.request_id": forgetting["id"],
                 "collect.request_id": collecting["id"],
                 "sources.request_id": collecting["id"],

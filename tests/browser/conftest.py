@@ -57,8 +57,9 @@ class Watched:
 Open = Callable[..., Watched]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """The browser. It ends with its module: Playwright holds an event loop, beside which no other test can run one."""
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}: install Debian's `chromium`, or name one with TWIN_CHROMIUM")
     expect.set_options(timeout=PATIENCE)

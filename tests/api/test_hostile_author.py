@@ -22,10 +22,12 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.api.conftest import Api
+from tests.api.scenario import with_report
 from tests.champion.scenario import Bench
 from tests.collect.exports import builders
 from twin_api.limits import Limits
 from twin_api.services import Services
+from twin_core.evaluation.samples import Sample
 from twin_core.runtime.urls import url_for
 from twin_core.settings import Settings
 from twin_core.store.database import Database
@@ -89,10 +91,10 @@ class Ann:
 
 
 @pytest.fixture
-def ann(api: Api, bench: Bench, tmp_path: Path) -> Iterator[Ann]:
+def ann(api: Api, bench: Bench, settings: Settings, tmp_path: Path) -> Iterator[Ann]:
     export = builders.zipped(builders.medium(tmp_path / "m"), tmp_path / "export.zip")
-    adapter = bench.adapter("one")
-    bench.evaluate(adapter)
+    sample = Sample(prompt="Write about a tide.", challenger="Ann's own words, by her twin.", other="Another's.")
+    adapter = with_report(bench, settings, [sample])
     with api.client(api.new_key(bench.author, "admin").secret) as client:
 
         def made(response: httpx2.Response) -> Any:

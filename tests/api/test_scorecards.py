@@ -5,17 +5,14 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import httpx2
-import msgspec
 import pytest
 
 from tests.api.conftest import Api
+from tests.api.scenario import with_report
 from tests.champion.scenario import Bench
 from twin_core.evaluation.samples import Sample
 from twin_core.settings import Settings
-from twin_core.store import registry, samples
 from twin_core.store.adapters import Adapter
-from twin_core.store.filed import file_text
-from twin_core.store.files import FileStore, file_store
 
 PAIRS = [Sample(prompt=f"Write about tide {n}.", challenger=f"mine {n}", other=f"theirs {n}") for n in range(1, 7)]
 
@@ -28,26 +25,7 @@ def bench(api: Api, settings: Settings) -> Bench:
 @pytest.fixture
 def measured(bench: Bench, settings: Settings) -> Adapter:
     """An adapter with an evaluation, its report and six samples."""
-    adapter = bench.adapter("one")
-    bench.evaluate(adapter)
-    files = file_store(settings)
-    with bench.database.transaction() as conn:
-        evaluation = registry.latest_evaluation(conn, bench.author.id, adapter.id)
-        assert evaluation is not None
-        registry.set_report(conn, evaluation.id, _filed(bench, files, b"<h1>Report</h1>", "html"))
-        samples.keep_samples(
-            conn,
-            bench.author.id,
-            evaluation.id,
-            other="base",
-            count=len(PAIRS),
-            file_key=_filed(bench, files, msgspec.json.encode(PAIRS), "json"),
-        )
-    return adapter
-
-
-def _filed(bench: Bench, files: FileStore, content: bytes, ending: str) -> str:
-    return file_text(bench.database, files, bench.author.id, content, ending=ending, kind="evaluation", document_ids=[])
+    return with_report(bench, settings, PAIRS)
 
 
 @pytest.fixture

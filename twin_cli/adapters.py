@@ -15,7 +15,7 @@ import typer
 from twin_cli import output
 from twin_core.champion.judging import as_record, judge, judge_or_judged, require
 from twin_core.champion.mirror import mirror
-from twin_core.errors import InvalidInput
+from twin_core.errors import InvalidInput, NotFound
 from twin_core.evaluation.launch import ANSWERS, run_evaluation
 from twin_core.models import copies
 from twin_core.records import Author
@@ -31,7 +31,10 @@ Which = Annotated[str, typer.Argument(metavar="ADAPTER", help="The adapter's ver
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; needed where the evidence is insufficient.")]
 WhyNot = Annotated[str, typer.Option("--reason", help="Why not: whoever trains the next one reads it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides. Default: the login of this machine.")]
-Evaluated = Annotated[str, typer.Option("--adapter", metavar="ADAPTER", help="The adapter's version, such as v3.")]
+Evaluated = Annotated[
+    str | None,
+    typer.Option("--adapter", metavar="ADAPTER", help="The adapter's version, such as v3. Default: the newest."),
+]
 Card = Annotated[
     str | None, typer.Option("--card", metavar="ADAPTER", help="Print this one's model card, scorecard included.")
 ]
@@ -69,7 +72,7 @@ def models(author: AuthorSlug, *, card: Card = None, as_json: output.AsJson = Fa
 
 
 def evaluate(
-    author: AuthorSlug, adapter: Evaluated, *, prompts: Most = ANSWERS, as_json: output.AsJson = False
+    author: AuthorSlug, adapter: Evaluated = None, *, prompts: Most = ANSWERS, as_json: output.AsJson = False
 ) -> None:
     """Measure an adapter on held-out documents beside the champion and the base, and say what the rule makes of it."""
     with stores(settings()) as opened:
@@ -170,10 +173,14 @@ def _mirror(who: Author) -> None:
         output.warn(problem)
 
 
-def _chosen(opened: Stores, slug: str, key: str) -> tuple[Author, Adapter]:
+def _chosen(opened: Stores, slug: str, key: str | None) -> tuple[Author, Adapter]:
     with opened.database.transaction() as conn:
         who = author_by_slug(conn, slug)
-        return who, adapters.resolve_adapter(conn, who.id, key)
+        if key is not None:
+            return who, adapters.resolve_adapter(conn, who.id, key)
+        for newest in adapters.list_adapters(conn, who.id, limit=1):
+            return who, newest
+    raise NotFound(f"There is no adapter of {slug} yet. Train one: twin train --author {slug}")
 
 
 def _decide(

@@ -162,3 +162,10 @@ def test_a_failing_mlflow_is_told_and_stops_nothing(bench: Bench, twin: Any, mon
     assert (code, "v1 serves." in out) == (0, True)
     assert "MLflow does not show this yet" in told
     assert bench.serving() == "ann-v1"
+
+
+@pytest.mark.usefixtures("bench")
+def test_with_no_adapter_to_measure_it_is_said_how_to_get_one(twin: Any) -> None:
+    code, out, told = twin("evaluate")
+    assert (code, out) == (2, "")
+    assert "There is no adapter of ann yet. Train one: twin train --author ann" in told

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 MOST = 10
 """As many as a person reads with patience."""
 _KIND = "evaluation_samples"
-_PASSAGE_END = re.compile(r"</passage-\d+>")
+_ASKED = re.compile(r"^(?:Task|Question|Instruction): ", re.MULTILINE)
+"""Where the templates in `prompts/` end with what is asked; what is quoted stands before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,18 @@ def paired(card: Scorecard, other: str) -> list[Sample]:
 
     pairs = [
         Sample(
-            prompt=_PASSAGE_END.split(card.cases[index].prompt)[-1].strip(),
+            prompt=asked(card.cases[index].prompt),
             challenger=card.systems[card.challenger].answers[index].strip(),
             other=card.systems[other].answers[index].strip(),
         )
         for index in chosen(card, len(card.cases))
     ]
     return [one for one in pairs if one.challenger and one.other and one.challenger != one.other][:MOST]
+
+
+def asked(prompt: str) -> str:
+    """What a prompt asks for, without the passages and the outline that it quotes."""
+    return _ASKED.split(prompt)[-1].strip()
 
 
 def read_samples(files: FileStore, filed: Filed) -> list[Sample]:

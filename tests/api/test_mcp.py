@@ -81,7 +81,7 @@ async def test_what_breaks_inside_is_told_to_nobody(api: Api, monkeypatch: pytes
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("/secret/path of ours")
 
-    monkeypatch.setattr("twin_api.mcp.search", broken)
+    monkeypatch.setattr("twin_api.mcp.retrieve", broken)
     async with connected(api, api.key) as client:
         answer = await client.call_tool("search", {"query": "x"})
     assert answer.is_error

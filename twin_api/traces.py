@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import Controller, Response, get
+from litestar.di import Provide
 from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 from litestar.params import Parameter
 
@@ -47,12 +48,29 @@ class Export(Operation):
             answer.content = dict.fromkeys(MEDIA_TYPES.values(), file)
 
 
+def _wanted(
+    *,
+    kind: Annotated[TraceKind | Literal["draft"] | None, Parameter(description="`draft`: all but answers.")] = None,
+    outcome: TraceOutcome | None = None,
+    model: Annotated[str | None, Parameter(max_length=200)] = None,
+    since: Annotated[datetime | None, Parameter(description="Inclusive, with a time zone.")] = None,
+    until: Annotated[datetime | None, Parameter(description="Exclusive, with a time zone.")] = None,
+    feedback: Annotated[traced.Said | None, Parameter(description="What the last word on it is.")] = None,
+) -> traced.Wanted:
+    """Which traces a list or an export is of."""
+    for name, when in (("since", since), ("until", until)):
+        if when is not None and when.tzinfo is None:
+            raise InvalidInput(f"`{name}` has no time zone. Give it one, such as 2026-03-01T00:00:00Z.")
+    return traced.Wanted(kind=kind, outcome=outcome, model=model, since=since, until=until, feedback=feedback)
+
+
 class TracesController(Controller):
     """The answers and drafts of the key's author."""
 
     path = "/v1/traces"
     tags = ("traces",)
     guards = (requires("write"),)
+    dependencies = {"wanted": Provide(_wanted, sync_to_thread=False)}  # noqa: RUF012 - read by Litestar, never changed
 
     @get("/", summary="List answers and drafts", responses=ERRORS)
     async def traces(
@@ -60,19 +78,11 @@ class TracesController(Controller):
         *,
         holder: KeyHolder,
         services: Services,
-        kind: Annotated[TraceKind | Literal["draft"] | None, Parameter(description="`draft`: all but answers.")] = None,
-        outcome: TraceOutcome | None = None,
-        model: Annotated[str | None, Parameter(max_length=200)] = None,
-        since: Annotated[datetime | None, Parameter(description="Inclusive, with a time zone.")] = None,
-        until: Annotated[datetime | None, Parameter(description="Exclusive, with a time zone.")] = None,
-        feedback: Annotated[traced.Said | None, Parameter(description="What the last word on it is.")] = None,
+        wanted: traced.Wanted,
         limit: Annotated[int, Parameter(ge=1, le=TRACES_PER_PAGE)] = 50,
         cursor: Cursor = None,
     ) -> TraceList:
         """The latest first, page by page."""
-        wanted = _checked(
-            traced.Wanted(kind=kind, outcome=outcome, model=model, since=since, until=until, feedback=feedback)
-        )
         return await asyncio.to_thread(_page, services, holder.author_id, wanted, limit, cursor)
 
     @get(
@@ -88,17 +98,9 @@ class TracesController(Controller):
         holder: KeyHolder,
         services: Services,
         form: Annotated[Form, Parameter(query="format", description="JSON lines, or Parquet.")] = Form.JSONL,
-        kind: Annotated[TraceKind | Literal["draft"] | None, Parameter(description="`draft`: all but answers.")] = None,
-        outcome: TraceOutcome | None = None,
-        model: Annotated[str | None, Parameter(max_length=200)] = None,
-        since: Annotated[datetime | None, Parameter(description="Inclusive, with a time zone.")] = None,
-        until: Annotated[datetime | None, Parameter(description="Exclusive, with a time zone.")] = None,
-        feedback: Annotated[traced.Said | None, Parameter(description="What the last word on it is.")] = None,
+        wanted: traced.Wanted,
     ) -> Response[bytes]:
         """One row each, the earliest first, at most 10,000: narrow by `since` and `until`. Forgetting does not reach it."""
-        wanted = _checked(
-            traced.Wanted(kind=kind, outcome=outcome, model=model, since=since, until=until, feedback=feedback)
-        )
         content = await asyncio.to_thread(_export, services.database, holder.author_id, wanted, form)
         name = f'attachment; filename="traces.{form.value}"'
         return Response(content, media_type=MEDIA_TYPES[form], headers={"Content-Disposition": name})
@@ -147,13 +149,6 @@ def _page(services: Services, author_id: UUID, wanted: traced.Wanted, limit: int
         rows = traced.page_of_traces(conn, author_id, wanted, after=after, limit=limit + 1)
     page, further = services.pager.cut(_LISTING, author_id, rows, limit, lambda one: (one.at, one.id))
     return TraceList(traces=[TraceView.of(row) for row in page], next_cursor=further)
-
-
-def _checked(wanted: traced.Wanted) -> traced.Wanted:
-    for name, when in (("since", wanted.since), ("until", wanted.until)):
-        if when is not None and when.tzinfo is None:
-            raise InvalidInput(f"`{name}` has no time zone. Give it one, such as 2026-03-01T00:00:00Z.")
-    return wanted
 
 
 def _export(database: Database, author_id: UUID, wanted: traced.Wanted, form: Form) -> bytes:

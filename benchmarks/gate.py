@@ -11,10 +11,7 @@ a quarter of an hour of one processor; uses a Postgres of its own.
 from __future__ import annotations
 
 import argparse
-import shutil
-import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,14 +24,13 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.retrieval import scratch  # noqa: E402
 from tests.champion.gate import Gate, altered, others_passages, shuffled  # noqa: E402
 from twin_core.models.stand_in import make_llama  # noqa: E402
 from twin_core.models.tiny_base import reference_texts  # noqa: E402
 from twin_core.promotion import TRAINING_TEXT, Decision, Verdict  # noqa: E402
-from twin_core.runtime import postgres  # noqa: E402
 from twin_core.runtime.urls import url_for  # noqa: E402
 from twin_core.settings import Settings  # noqa: E402
-from twin_core.store import migrate  # noqa: E402
 from twin_core.store.adapters import Adapter  # noqa: E402
 from twin_core.store.database import Database  # noqa: E402
 
@@ -90,7 +86,7 @@ def main() -> int:
     asked = arguments.parse_args()
     table = Table("challenger", "style", "fit", "content", "grounding", "safety", "what it learnt", "verdict", "reason")
     wrong = []
-    with scratch(asked.base) as settings:
+    with taught(asked.base) as settings:
         database = Database(url_for(settings))
         gate = Gate(database, settings)
         gate.add_rival()
@@ -128,31 +124,13 @@ def _axes(decision: Decision) -> list[str]:
 
 
 @contextmanager
-def scratch(base: Path | None) -> Iterator[Settings]:
+def taught(base: Path | None) -> Iterator[Settings]:
     """Settings with a Postgres of their own and a base that can spell; gone afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="twin-gate-"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    if base is None:
-        base = home / "base"
-        make_llama(reference_texts()[:40], base, card="{texts} {parameters}", seconds=None, steps=60)
-    settings = Settings(
-        home=home / "home",
-        postgres_port=port,
-        base_model=str(base),
-        mlflow_url="off",
-        role_secret="bench",
-        _env_file=None,
-    )
-    try:
-        postgres.ensure_running(settings)
-        postgres.create_databases(settings)
-        migrate.upgrade(url_for(settings))
-        yield settings
-    finally:
-        postgres.stop(settings)
-        shutil.rmtree(home, ignore_errors=True)
+    with scratch(postgres_shared_buffers="512MB", mlflow_url="off", role_secret="bench") as settings:
+        if base is None:
+            base = settings.home.parent / "base"
+            make_llama(reference_texts()[:40], base, card="{texts} {parameters}", seconds=None, steps=60)
+        yield settings.model_copy(update={"base_model": str(base)})
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -142,14 +143,12 @@ def embedded(texts: Sequence[str], what: str, settings: Settings, keep: Path | N
 
 
 @contextmanager
-def scratch() -> Iterator[Settings]:
-    """Settings with a Postgres of their own, migrated; gone afterwards."""
+def scratch(**changes: Any) -> Iterator[Settings]:
+    """Settings with a Postgres of their own, migrated, and these changes; gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="twin-bench-"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server goes too
-    settings = Settings(home=home / "home", postgres_port=port, postgres_shared_buffers="2GB", _env_file=None)
+    values = {"postgres_shared_buffers": "2GB", **changes}
+    settings = Settings(home=home / "home", postgres_port=free_port(), _env_file=None, **values)
     try:
         postgres.ensure_running(settings)
         postgres.create_databases(settings)
@@ -158,6 +157,13 @@ def scratch() -> Iterator[Settings]:
     finally:
         postgres.stop(settings)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def load(

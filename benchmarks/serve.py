@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import itertools
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -33,7 +32,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
-from benchmarks.retrieval import NPL, Collection, grown, load, read_npl, scratch
+from benchmarks.retrieval import NPL, Collection, free_port, grown, load, read_npl, scratch
 from twin_core.models.embedder import embedder
 from twin_core.records import Author
 from twin_core.runtime.urls import role_password, url_for
@@ -239,12 +238,6 @@ def server(what: str, settings: Settings, author: Author, headers: dict[str, str
     finally:
         process.terminate()
         process.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

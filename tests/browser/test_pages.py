@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api.conftest import Api
 from tests.browser.conftest import PHONE, Open
@@ -209,3 +209,23 @@ def test_documents_are_found_by_title_and_by_what_they_say(api: Api, open_page: 
     page.get_by_label("In", exact=True).select_option("titles")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Nothing fits.")).to_be_visible()
+
+
+def test_a_search_asked_while_the_list_still_loads_is_the_one_that_is_shown(api: Api, open_page: Open) -> None:
+    page = open_page(api.url).sign_in(api.key, "/documents")
+    expect(page.locator("#list li")).to_have_count(3)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/documents?limit=30", hold)
+    page.reload()
+    expect(page.locator("#list")).to_have_attribute("aria-busy", "true")
+    page.get_by_label("Search").fill("queue")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list li")).to_have_count(1)
+    for late in held:
+        late.continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#list li")).to_have_count(1)

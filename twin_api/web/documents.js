@@ -6,36 +6,42 @@ import { markdown } from "./markdown.js";
 import { whoever } from "./shell.js";
 
 const form = at("form"), list = at("list"), reader = at("reader"), wrong = document.querySelector("main > .problem");
-let cursor = null, who = null;
+let cursor = null, who = null, looking = null;
 
-form.addEventListener("submit", (event) => { event.preventDefault(); look(form.querySelector("button")); });
-form.category.addEventListener("change", () => look(form.querySelector("button")));
-at("more").addEventListener("click", (event) => look(event.currentTarget, true));
+form.addEventListener("submit", (event) => { event.preventDefault(); look(); });
+form.category.addEventListener("change", () => look());
+at("more").addEventListener("click", (event) => busy(event.currentTarget, wrong, () => look(true)));
 addEventListener("popstate", () => open(new URLSearchParams(location.search).get("id")));
 
-async function look(button, further = false) {
-  await busy(button, wrong, async () => {
-    if (!further) { cursor = null; put(list); }
-    if (form.where.value === "texts" && form.q.value.trim()) await passages();
-    else await titles();
+// What was asked last is what is shown: a search that is still under way is given up, never waited for.
+async function look(further = false) {
+  looking?.abort();
+  const { signal } = looking = new AbortController();
+  if (!further) { cursor = null; put(list); show(at("empty"), false); }
+  list.setAttribute("aria-busy", "true");
+  try {
+    problem(wrong, null);
+    if (form.where.value === "texts" && form.q.value.trim()) await passages(signal);
+    else await titles(signal);
     nothing();
-  });
+  } catch (error) { problem(wrong, error); }
+  finally { if (looking.signal === signal) list.removeAttribute("aria-busy"); }
 }
 
-async function titles() {
+async function titles(signal) {
   const asking = new URLSearchParams({ limit: "30" });
   if (form.q.value.trim()) asking.set("q", form.q.value.trim());
   if (form.category.value) asking.set("category", form.category.value);
   if (cursor) asking.set("cursor", cursor);
-  const page = await get(`/v1/documents?${asking}`);
+  const page = await get(`/v1/documents?${asking}`, { signal });
   cursor = page.next_cursor;
   list.append(...page.documents.map(row));
   show(at("more"), cursor !== null);
 }
 
-async function passages() {
+async function passages(signal) {
   const categories = form.category.value ? [form.category.value] : [];
-  const found = await post("/v1/search", { query: form.q.value.trim(), k: 30, filters: { categories } });
+  const found = await post("/v1/search", { query: form.q.value.trim(), k: 30, filters: { categories } }, { signal });
   const best = new Map();
   for (const one of found.passages) if (!best.has(one.document_id)) best.set(one.document_id, one);
   list.append(...[...best.values()].map((one) => row({ ...one, id: one.document_id, passage: one })));
@@ -144,6 +150,6 @@ async function forgetting(one, button) {
 }
 
 who = await whoever();
-await look(form.querySelector("button"));
+await look();
 const wanted = new URLSearchParams(location.search).get("id");
 if (wanted) await open(wanted);

@@ -229,3 +229,21 @@ def test_a_search_asked_while_the_list_still_loads_is_the_one_that_is_shown(api:
         late.continue_()
     page.wait_for_timeout(300)
     expect(page.locator("#list li")).to_have_count(1)
+
+
+def test_the_next_question_may_be_typed_while_an_answer_is_written(
+    api: Api, engine: ChatServer, open_page: Open
+) -> None:
+    engine.words, engine.pause = ("One. ", "Two. ", "The end."), 0.5
+    page = open_page(api.url).sign_in(api.key, "/ask")
+    question = page.get_by_label("Question")
+    question.fill("Why restore a backup?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("One.")).to_be_visible()
+    question.fill("And how often?")
+    expect(page.get_by_text("The end.")).to_be_visible()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#turns > li")).to_have_count(2)
+    expect(question).to_have_value("And how often?")
+    expect(page.get_by_text("The end.")).to_have_count(2)
+    expect(question).to_have_value("")

@@ -17,13 +17,16 @@ form.addEventListener("submit", async (event) => {
   const question = form.question.value.trim();
   if (!question) return;
   running?.abort();
-  running = new AbortController();
+  const { signal } = running = new AbortController();
   const turn = new Turn(question);
   show(at("stop"));
   say("Reading what you wrote…");
-  await busy(at("go"), form, () => turn.ask(running.signal));
+  await busy(at("go"), form, () => turn.ask(signal));
+  if (!turn.answer) turn.element.remove();
+  if (running.signal !== signal) return; // the next question is being answered already
   show(at("stop"), false);
-  if (turn.answer) { form.question.value = ""; form.question.focus({ preventScroll: true }); } else turn.element.remove();
+  // What was typed meanwhile is the next question, and stays.
+  if (turn.answer && form.question.value.trim() === question) { form.question.value = ""; form.question.focus({ preventScroll: true }); }
   show(at("empty"), !talk.length);
   show(at("anew"), talk.length > 0);
 });

@@ -64,6 +64,9 @@ class ScorecardView(Struct, kw_only=True):
     against: dict[str, dict[str, DifferenceView]]
     margins: Annotated[dict[str, float], Meta(description="How far a guardrail's axis may fall.")]
     figures: Annotated[dict[str, dict[str, float | None]], Meta(description="System, metric, mean.")]
+    notes: Annotated[
+        list[str], Meta(description="What must be known to read the figures, such as who judged, or why nobody did.")
+    ]
     report: Annotated[bool, Meta(description="Whether `report` shows it as a page.")]
     samples: Annotated[int, Meta(description="Pairs to compare.")]
     votes: VotesView
@@ -153,6 +156,7 @@ def _scorecard(services: Services, author_id: UUID, adapter_id: str) -> Scorecar
         },
         margins={axis: rule.margin for axis, rule in GUARDRAILS.items()},
         figures={name: dict(one) for name, one in found.figures.items()},
+        notes=list(found.notes),
         report=found.report_key is not None,
         samples=filed.count if filed else 0,
         votes=VotesView(**tally),

@@ -95,6 +95,8 @@ def evaluate(
         ],
     )
     output.show(f"{decision.verdict.value}: {' '.join(decision.reasons)}")
+    for note in made.notes:
+        output.say(note)
     output.say(f"Report: {report}")
 
 

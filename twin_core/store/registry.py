@@ -6,7 +6,7 @@ are in `adapters.py`. Nothing here holds text of anybody: the report of an evalu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -39,6 +39,8 @@ class Evaluation:
     against: Mapping[str, Mapping[str, Difference]]
     figures: Mapping[str, Mapping[str, float | None]]
     """System -> metric -> mean."""
+    notes: tuple[str, ...]
+    """What must be known to read the figures: what stood in for what, which models measured, what could not be measured."""
     report_key: str | None
     at: datetime
 
@@ -125,14 +127,16 @@ def add_evaluation(
     against: Mapping[str, Mapping[str, Difference]],
     figures: Mapping[str, Mapping[str, float | None]],
     report_key: str | None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Store what an evaluation found."""
+    """Store what an evaluation found. The notes outlive the documents, so they hold nobody's text."""
     stored = {rival: {axis: asdict(found) for axis, found in axes.items()} for rival, axes in against.items()}
     row = conn.execute(
         text("""
             INSERT INTO training.evaluations
-                (id, author_id, adapter_id, version_id, split_id, documents, champion_id, against, figures, report_key)
-            VALUES (:id, :author, :adapter, :version, :split, :documents, :champion, :against, :figures, :report)
+                (id, author_id, adapter_id, version_id, split_id, documents, champion_id, against, figures, notes,
+                 report_key)
+            VALUES (:id, :author, :adapter, :version, :split, :documents, :champion, :against, :figures, :notes, :report)
             RETURNING *
         """),
         {
@@ -145,6 +149,7 @@ def add_evaluation(
             "champion": champion_id,
             "against": Jsonb(stored),
             "figures": Jsonb({name: dict(one) for name, one in figures.items()}),
+            "notes": list(notes),
             "report": report_key,
         },
     )
@@ -508,4 +513,4 @@ def _move(conn: Connection, author_id: UUID, state: str, to: str, reason: str) -
 
 def _evaluation(row: dict[str, Any]) -> Evaluation:
     against = {rival: {axis: Difference(**one) for axis, one in axes.items()} for rival, axes in row["against"].items()}
-    return Evaluation(**{**row, "against": against})
+    return Evaluation(**{**row, "against": against, "notes": tuple(row["notes"])})

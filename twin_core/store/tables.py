@@ -584,6 +584,7 @@ evaluations = _table(
     _column("champion_id", Text(), null=True),
     _column("against", _Json),
     _column("figures", _Json),
+    _column("notes", ARRAY(Text())),
     _column("report_key", Text(), null=True),
     _column("at", _Time),
 )

@@ -278,6 +278,29 @@ class Settings(BaseSettings):
         "Counts: people, people_negative, groups, groups_negative, slurs, quotes.",
     )
 
+    # Evaluation: two axes that are off unless named, and that no gate reads
+    style_model: str | None = Field(
+        None,
+        description="Embedding model of style for the scorecard, a sentence-transformers id or folder, such as "
+        "StyleDistance/styledistance. Unset: that axis is left out.",
+    )
+    judge_model: str | None = Field(
+        None,
+        description="Name of the language model that judges answers beside the author's text for the scorecard, as its server "
+        "calls it. Unset: nobody judges.",
+    )
+    judge_url: str | None = Field(
+        None,
+        description="Base URL of the judge's OpenAI-compatible server, without /v1. The author's texts are sent there. "
+        "Unset: the LLM server.",
+    )
+    judge_engine: Literal["tgi", "vllm", "transformers", "openai"] = Field(
+        "openai", description="What answers at JUDGE_URL, where one is set."
+    )
+    judge_api_key: SecretStr | None = Field(
+        None, description="Bearer token for JUDGE_URL, where it wants one. The LLM server's is never sent there."
+    )
+
     # Security
     session_hours: int = Field(
         168, ge=1, le=8_760, description="How long a person stays signed in at the page, in hours."

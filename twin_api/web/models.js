@@ -11,7 +11,7 @@ let who = null, opened = null;
 
 const GOOD = new Set(["better", "fresher"]);
 const STATE = { serving: "answers now", previous: "to go back to", starting: "is being brought up", failed: "did not come up", stopped: "stopped", withdrawn: "gone back from" };
-const METRIC = { style: "style", fit: "fit (bits per byte, less is better)", chrf: "chrF", bleu: "BLEU", rouge_l: "ROUGE-L", similarity: "similarity", grounding: "grounding", safety: "safety", copied_share: "copied, share", longest_copy: "longest copy, words", personal_data: "personal data", harm: "harm" };
+const METRIC = { style: "style", style_embedding: "style embedding (not gated)", fit: "fit (bits per byte, less is better)", chrf: "chrF", bleu: "BLEU", rouge_l: "ROUGE-L", similarity: "similarity", grounding: "grounding", safety: "safety", copied_share: "copied, share", longest_copy: "longest copy, words", personal_data: "personal data", harm: "harm", judge: "taken for the author's by the judge (0.5: cannot be told apart; not gated)", judge_accuracy: "accuracy by the judge, 1 to 3 (for comparison only)", judge_style: "style by the judge, 1 to 3 (for comparison only)" };
 
 async function list() {
   const found = (await get("/v1/adapters")).adapters;
@@ -68,7 +68,7 @@ function measured(one, card_) {
     el("p", {}, `Measured on ${plural(card_.documents, "held-out document")} on ${minute(card_.at)}, beside ${beside}. `,
       card_.report ? el("a", { href: `/v1/adapters/${encodeURIComponent(one.id)}/report`, target: "_blank", rel: "noopener" }, "The whole report ↗") : ""),
     el("div.charts", {}, ...order.map((rival) => differences(`v${one.version} minus ${NAMES[rival] || rival}`, card_.against[rival], card_.margins, "Mean and 95 % interval, each axis on its own scale. Green: better for certain. Dotted: how far a guardrail may fall."))),
-    el("details.more", {}, el("summary", {}, "All figures"), figures(card_)),
+    el("details.more", {}, el("summary", {}, "All figures"), figures(card_), ...card_.notes.map((note) => el("p.hint", {}, note))),
   ];
 }
 

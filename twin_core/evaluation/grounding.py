@@ -48,6 +48,11 @@ class Grounding:
         return sum(claim.supported for claim in self.claims) / len(self.claims) if self.claims else 1.0
 
 
+def unlabelled(paragraphs: Sequence[str]) -> tuple[str, ...]:
+    """The paragraphs without the labels of citations, which only a twin writes."""
+    return tuple(_LABEL.sub("", paragraph) for paragraph in paragraphs)
+
+
 def grounding(answer: str, passages: Sequence[str], encoder: Encoder | None = None) -> Grounding:
     """Check an answer against the passages that it was given, labelled from 1 in this order.
 

@@ -39,3 +39,16 @@ def pieces(documents: Sequence[Paragraphs], words: int, *, order: Sequence[int] 
                     made.append(Piece(tuple(current), tuple(sources)))
                     current, sources, missing = [], [], words
     return made
+
+
+def beginning(paragraphs: Paragraphs, words: int) -> Paragraphs:
+    """The first so many words of a text, or all that it has."""
+    there = sum(len(paragraph.split()) for paragraph in paragraphs)
+    return pieces([paragraphs], min(words, there))[0].paragraphs if there else ()
+
+
+def spread(documents: Sequence[Paragraphs], words: int, most: int) -> list[Paragraphs]:
+    """At most so many pieces of `words` words, taken evenly from beginning to end."""
+    cut = pieces(documents, words)
+    count = min(most, len(cut))
+    return [cut[at * len(cut) // count].paragraphs for at in range(count)]

@@ -24,6 +24,7 @@ from twin_core.errors import InvalidInput, TwinError
 from twin_core.evaluation.content import Remembering
 from twin_core.evaluation.generating import System, ask
 from twin_core.evaluation.habits import habits
+from twin_core.evaluation.optional_axes import optional_axes
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.report import METRICS, html
 from twin_core.evaluation.safety import Copied, TrainingText
@@ -99,6 +100,7 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         rival = registry.rival_of(conn, author_id, adapter.base_hash)
         other = adapters.adapter_by_id(conn, *rival) if rival is not None else None
     rows = _chosen(test, seen, prompts)
+    optional = optional_axes(here, known["completion"].to_list())
     times = -(-prompts // len(rows))
     cases = [_case(row) for row in rows] * times
     base = bases.find_base(here, adapter.base_model)
@@ -136,6 +138,8 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         challenger=name,
         fits={system: one.fits for system, one in said.items()},
     )
+    card, said_beside = optional.beside(card)
+    notes += said_beside
     return _stored(database, author, adapter, card, version_id=taught.version_id, champion=champion, files=files,
                    documents=documents, notes=notes, hand=_hand(card, train, ruler) if champion else None)  # fmt: skip
 
@@ -254,6 +258,7 @@ def _stored(
             against=card.against,
             figures=_figures(card)
             | ({TRAINING_TEXT: dict.fromkeys(METRICS) | {"style": hand}} if hand is not None else {}),
+            notes=notes,
             report_key=None,
         )
         decision = judge(conn, author.id, adapter)

@@ -20,6 +20,7 @@ from twin_core.records import Difference
 SAMPLES = 6
 METRICS = {
     "style": "style, z-score: 0 is typical of the author",
+    "style_embedding": "style embedding, cosine with the author's centroid (not gated)",
     "fit": "fit, bits per byte of the author's text (less is better)",
     "chrf": "chrF against the author's text, 0 to 1",
     "bleu": "BLEU, 0 to 1",
@@ -31,6 +32,9 @@ METRICS = {
     "longest_copy": "longest copy in words, mean",
     "personal_data": "personal data and secrets per answer",
     "harm": "slurs and hostility above the author's own rate, per answer",
+    "judge": "taken for the author's by the judge: 0.5 cannot be told apart (not gated)",
+    "judge_accuracy": "accuracy by the judge, 1 to 3, for comparison only",
+    "judge_style": "style by the judge, 1 to 3, for comparison only",
 }
 
 _STYLE = """

@@ -101,7 +101,12 @@ class Embedder:
 
 def embedder(settings: Settings) -> Embedder:
     """The embedder of these settings, made once per process."""
-    return _make(embedding_model(settings), settings.embedding_dtype, settings.embedding_batch_tokens)
+    return embedder_of(embedding_model(settings), settings)
+
+
+def embedder_of(model: EmbeddingModel, settings: Settings) -> Embedder:
+    """The embedder of another model, run as these settings say."""
+    return _make(model, settings.embedding_dtype, settings.embedding_batch_tokens)
 
 
 @lru_cache(maxsize=4)

@@ -49,16 +49,17 @@ def embedding_model(settings: Settings) -> EmbeddingModel:
     Raises InvalidInput when it is no sentence-transformers model, ServiceUnavailable when it must be downloaded and
     the hub does not answer.
     """
-    return _describe(settings.embedding_model)
+    return model_named(settings.embedding_model, setting="TWIN_EMBEDDING_MODEL")
 
 
 @lru_cache(maxsize=4)
-def _describe(name: str) -> EmbeddingModel:
-    folder = _folder(name)
+def model_named(name: str, *, setting: str) -> EmbeddingModel:
+    """The same of the model of this name, which that setting gave: its errors say what to change."""
+    folder = _folder(name, setting)
     if not (folder / "tokenizer.json").is_file():
         raise InvalidInput(
             f"The embedding model {name} has no tokenizer.json, so passages cannot be cut to its window. "
-            "Set TWIN_EMBEDDING_MODEL to a sentence-transformers model with a fast tokenizer."
+            f"Set {setting} to a sentence-transformers model with a fast tokenizer."
         )
     config = _json(folder / "config.json")
     window = _window(folder, config)
@@ -77,7 +78,7 @@ def _describe(name: str) -> EmbeddingModel:
     )
 
 
-def _folder(name: str) -> Path:
+def _folder(name: str, setting: str) -> Path:
     path = Path(name).expanduser()
     if (path / "config.json").is_file():
         return path
@@ -92,11 +93,11 @@ def _folder(name: str) -> Path:
     if path.is_dir():
         raise InvalidInput(f"The folder {name} holds no embedding model: its config.json is missing.")
     if path.is_absolute() or name.startswith((".", "~")):
-        raise InvalidInput(f"The folder {name} does not exist. TWIN_EMBEDDING_MODEL is a model id or a folder.")
-    return _downloaded(name if "/" in name else f"sentence-transformers/{name}")
+        raise InvalidInput(f"The folder {name} does not exist. {setting} is a model id or a folder.")
+    return _downloaded(name if "/" in name else f"sentence-transformers/{name}", setting)
 
 
-def _downloaded(repository: str) -> Path:
+def _downloaded(repository: str, setting: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -108,13 +109,13 @@ def _downloaded(repository: str) -> Path:
     except LocalEntryNotFoundError:
         pass  # not downloaded yet
     except HFValidationError as error:
-        raise InvalidInput(f"{repository} is neither a folder nor a model id (TWIN_EMBEDDING_MODEL).") from error
+        raise InvalidInput(f"{repository} is neither a folder nor a model id ({setting}).") from error
     try:
         return Path(snapshot_download(repository, **wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ServiceUnavailable(
             f"The embedding model {repository} is not on this machine and could not be downloaded "
-            f"({type(error).__name__}). Check TWIN_EMBEDDING_MODEL and the network, or name a local folder."
+            f"({type(error).__name__}). Check {setting} and the network, or name a local folder."
         ) from error
 
 

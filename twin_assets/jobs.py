@@ -12,8 +12,8 @@ import dagster as dg
 from twin_assets.defs.collect import raw_documents
 from twin_assets.defs.datasets import instruct_dataset, preference_dataset
 from twin_assets.defs.features import chunks, cleaned_documents, embeddings, refresh_outcome
-from twin_assets.defs.promotion import LEARN, PROMOTE, TEACH, champion, evaluation
-from twin_assets.defs.training import dpo_adapter, sft_adapter
+from twin_assets.defs.promotion import LEARN, PROMOTE, champion, evaluation
+from twin_assets.defs.training import TEACH, dpo_adapter, sft_adapter
 from twin_assets.partitions import authors
 
 REFRESH = "refresh"

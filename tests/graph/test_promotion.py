@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,6 +155,9 @@ def test_a_refused_approval_is_told_and_changes_nothing(bench: Bench, story: Sto
     (shown,) = done.asset_materializations_for_node("champion")
     assert "guardrail of safety" in str(shown.metadata["decisions"].value)
     assert bench.serving() is None
+    (check,) = (one for one in done.get_asset_check_evaluations() if one.check_name == "as_decided")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN), "a green run in which nothing changed"
+    assert "guardrail of safety" in str(check.description)
 
 
 def test_an_adapter_that_does_not_come_up_fails_the_run_and_is_tried_again_after_a_pause(
@@ -171,6 +176,42 @@ def test_an_adapter_that_does_not_come_up_fails_the_run_and_is_tried_again_after
     (request,) = again.run_requests or []
     assert run(story, request, "promote").success
     assert bench.serving() == "ann-v1"
+
+
+def test_a_run_waits_for_a_decision_and_no_longer_than_it_was_told(bench: Bench, story: Story) -> None:
+    bench.evaluate(adapter := bench.adapter("one"))
+
+    def wait(minutes: float) -> dg.ExecuteInProcessResult:
+        return story.definitions.resolve_job_def("teach").execute_in_process(
+            instance=story.instance,
+            partition_key="ann",
+            asset_selection=[dg.AssetKey("champion")],
+            run_config={
+                "ops": {"champion": {"config": {"wait_minutes": minutes}}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+
+    (shown,) = wait(0.01).asset_materializations_for_node("champion")
+    assert shown.metadata["serving"].value == "the base model"
+
+    ended: list[dg.ExecuteInProcessResult] = []
+    run_of_minutes = threading.Thread(target=lambda: ended.append(wait(5)))
+    run_of_minutes.start()
+    try:
+        said = "Waiting up to 5 minutes for a decision: twin approve v1 --author ann"
+        while not any(
+            said in log.user_message for run in story.instance.get_runs() for log in story.instance.all_logs(run.run_id)
+        ):
+            assert run_of_minutes.is_alive(), ended
+            time.sleep(0.1)
+        assert bench.serving() is None
+    finally:
+        bench.approve(adapter)
+        run_of_minutes.join()
+    (shown,) = ended[0].asset_materializations_for_node("champion")
+    assert shown.metadata["serving"].value == bench.serving() == "ann-v1"
+    assert all(one.passed for one in ended[0].get_asset_check_evaluations())
 
 
 def test_the_newest_adapter_is_not_measured_twice(bench: Bench, story: Story) -> None:

@@ -55,6 +55,31 @@ def test_without_a_dataset_the_run_fails_and_says_what_to_do(database: Database,
     assert "twin dataset build" in str(failure.user_failure_data.description)
 
 
+def test_a_whole_run_goes_on_with_the_sft_adapter_where_there_are_no_pairs_to_learn_from(
+    database: Database, quiet: Settings
+):
+    publish(database, "ada", DEMO, held_out=1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("authors", ["ada"])
+        result = (
+            definitions(twin=with_settings(quiet), mlflow=with_mlflow_settings(quiet))
+            .resolve_job_def("teach")
+            .execute_in_process(
+                instance=instance,
+                partition_key="ada",
+                asset_selection=[dg.AssetKey("dpo_adapter"), dg.AssetKey("evaluation")],
+                raise_on_error=False,
+            )
+        )
+    assert result.success
+    (shown,) = result.asset_materializations_for_node("dpo_adapter")
+    assert "no pairs" in str(shown.metadata["outcome"].value)
+    (measured,) = result.asset_materializations_for_node("evaluation")
+    assert measured.metadata["adapters"].value == 0, "it looks for the newest of whatever kind"
+    with database.transaction() as conn:
+        assert conn.exec_driver_sql("SELECT count(*) FROM training.attempts").scalar() == 0
+
+
 @pytest.mark.slow
 def test_a_run_trains_tells_dagster_and_keeps_the_run_in_mlflow(
     database: Database, settings: Settings, base: str, tmp_path

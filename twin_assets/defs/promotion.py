@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from twin_assets.automation import transient_errors, when_inputs_change
 from twin_assets.failing import permanent_errors_are_final
@@ -20,7 +21,7 @@ from twin_core.champion.judging import judge
 from twin_core.champion.mirror import mirror
 from twin_core.champion.promoting import carry_out
 from twin_core.errors import TwinError
-from twin_core.evaluation.launch import run_evaluation
+from twin_core.evaluation.launch import ANSWERS, run_evaluation
 from twin_core.models import copies
 from twin_core.records import Author
 from twin_core.store import adapters, registry
@@ -29,9 +30,8 @@ from twin_core.store.files import file_store
 
 PROMOTE = "promote"
 LEARN = "learn"
-TEACH = "teach"
 LOOK_SECONDS = 2.0
-UNTAINTED, IN_MLFLOW = "untainted", "shown_in_mlflow"
+UNTAINTED, IN_MLFLOW, AS_DECIDED = "untainted", "shown_in_mlflow", "as_decided"
 
 _shared: dict[str, Any] = {
     "partitions_def": authors,
@@ -40,6 +40,13 @@ _shared: dict[str, Any] = {
     "tags": {"pipeline": "promotion"},
     "retry_policy": transient_errors,
 }
+
+
+class Measuring(dg.Config):
+    """What a person may ask of a scorecard."""
+
+    prompts: int = Field(default=ANSWERS, ge=1)
+    """Answers to measure, of each system, as `twin evaluate --prompts`: fewer are quicker and say less."""
 
 
 @dg.asset(  # type: ignore[untyped-decorator]
@@ -51,7 +58,7 @@ _shared: dict[str, Any] = {
     automation_condition=when_inputs_change,
     description="The scorecard of the author's newest adapter beside the base, the champion and another author's adapter.",
 )
-def evaluation(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def evaluation(context: dg.AssetExecutionContext, config: Measuring, twin: Twin) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Measure the newest adapter, unless it was measured beside the present champion already."""
     with permanent_errors_are_final():
         database = twin.stores.database
@@ -64,7 +71,7 @@ def evaluation(context: dg.AssetExecutionContext, twin: Twin) -> dg.MaterializeR
             made = registry.latest_evaluation(conn, author.id, newest.id)
             beside = current.adapter_id if current is not None and current.adapter_id != newest.id else None
         if made is None or (beside is not None and made.champion_id != beside):
-            made = run_evaluation(database, author, newest, settings=twin.settings())
+            made = run_evaluation(database, author, newest, settings=twin.settings(), prompts=config.prompts)
         with database.transaction() as conn:
             decision = judge(conn, author.id, newest)
         problem = _mirrored(context, author, twin)
@@ -114,6 +121,7 @@ class Patience(dg.Config):
     check_specs=[
         author_check(UNTAINTED, "champion", "What serves learnt nothing that was forgotten since."),
         author_check(IN_MLFLOW, "champion", "MLflow's aliases say what serves."),
+        author_check(AS_DECIDED, "champion", "The promotion rule let through what a person approved."),
     ],
     code_version="1",
     description="The adapter that serves: approved by a person, judged again, tried, switched to.",
@@ -127,7 +135,7 @@ def champion(context: dg.AssetExecutionContext, config: Patience, twin: Twin) ->
         _await_decision(context, author, twin, minutes=config.wait_minutes)
         with database.transaction() as conn:
             wanted = registry.open_decisions(conn, author.id)
-        outcomes, failed = [], []
+        outcomes, refused, failed = [], [], []
         for one in wanted:
             try:
                 done = carry_out(database, author, one.id, settings=twin.settings())
@@ -135,6 +143,8 @@ def champion(context: dg.AssetExecutionContext, config: Patience, twin: Twin) ->
                 failed.append(error)
                 continue
             outcomes.append([one.verdict, one.adapter_id[:12], done.state, done.problem or ""])
+            if done.state == "refused":
+                refused.append(done.problem or "")
         copies.purge(database, twin.settings(), author.id)  # of what was kept only because it served
         if failed:
             raise failed[0]
@@ -154,6 +164,7 @@ def champion(context: dg.AssetExecutionContext, config: Patience, twin: Twin) ->
                 None if not now.tainted else "It answers until another one does: train anew, and approve that.",
             ),
             _warning(IN_MLFLOW, problem),
+            _warning(AS_DECIDED, " ".join(refused) or None),
         ],
     )
 

@@ -17,7 +17,8 @@ from twin_assets.mlflow_parent import MlflowParent, close_mlflow_run
 from twin_assets.partitions import authors
 from twin_assets.plots import curve
 from twin_assets.resources import Twin
-from twin_core.records import Author
+from twin_core.records import Author, ExampleKind
+from twin_core.store import datasets
 from twin_core.store.adapters import Adapter
 from twin_core.store.authors import author_by_slug
 from twin_core.training import launch
@@ -25,6 +26,10 @@ from twin_core.training.job import TRAINING_VERSION, Kind, Tracking
 
 GPU = "gpu"
 """The pool that training holds: one at a time on a machine, until `dagster.yaml` says that there is room for more."""
+TEACH = "teach"
+"""The job that makes the pairs itself: where there are none to be made, it leaves DPO out and goes on with the SFT adapter."""
+NOTHING = "nothing"
+"""Data version of an adapter that was left out."""
 
 _shared: dict[str, Any] = {
     "partitions_def": authors,
@@ -98,6 +103,11 @@ def _trained(
     with permanent_errors_are_final():
         with database.transaction() as conn:
             author = author_by_slug(conn, context.partition_key)
+            pairs = datasets.current_version(conn, author.id, ExampleKind.PREFERENCE)
+        if kind == "dpo" and context.job_name == TEACH and not config.dataset and (pairs is None or pairs.tainted_at):
+            told = "Left out: there are no pairs to learn from. `preference_dataset` says why; what follows goes on with the SFT adapter."
+            context.log.warning(told)
+            return dg.MaterializeResult(metadata={"outcome": told}, data_version=dg.DataVersion(NOTHING))
         profile = config.profile or settings.training_profile
         run_id = mlflow.run_id()
         job = launch.open_job(

@@ -22,6 +22,7 @@ from twin_core.champion.promoting import carry_out
 from twin_core.records import Category, Example, ExampleKind, Split
 from twin_core.settings import Settings
 from twin_core.store import datasets, registry
+from twin_core.store.adapters import Adapter
 from twin_core.store.database import Database
 
 MONDAY = datetime.now(UTC).replace(microsecond=0)
@@ -178,30 +179,27 @@ def test_an_adapter_that_does_not_come_up_fails_the_run_and_is_tried_again_after
     assert bench.serving() == "ann-v1"
 
 
-def test_a_run_waits_for_a_decision_and_no_longer_than_it_was_told(bench: Bench, story: Story) -> None:
-    bench.evaluate(adapter := bench.adapter("one"))
+def whole_run(story: Story, minutes: float) -> dg.ExecuteInProcessResult:
+    """The last step of `teach`."""
+    return story.definitions.resolve_job_def("teach").execute_in_process(
+        instance=story.instance,
+        partition_key="ann",
+        asset_selection=[dg.AssetKey("champion")],
+        run_config={
+            "ops": {"champion": {"config": {"wait_minutes": minutes}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
 
-    def wait(minutes: float) -> dg.ExecuteInProcessResult:
-        return story.definitions.resolve_job_def("teach").execute_in_process(
-            instance=story.instance,
-            partition_key="ann",
-            asset_selection=[dg.AssetKey("champion")],
-            run_config={
-                "ops": {"champion": {"config": {"wait_minutes": minutes}}},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-        )
 
-    (shown,) = wait(0.01).asset_materializations_for_node("champion")
-    assert shown.metadata["serving"].value == "the base model"
-
+def approve_while_it_waits(bench: Bench, story: Story, adapter: Adapter) -> dg.ExecuteInProcessResult:
     ended: list[dg.ExecuteInProcessResult] = []
-    run_of_minutes = threading.Thread(target=lambda: ended.append(wait(5)))
+    run_of_minutes = threading.Thread(target=lambda: ended.append(whole_run(story, 5)))
     run_of_minutes.start()
     try:
         said = "Waiting up to 5 minutes for a decision: twin approve v1 --author ann"
         while not any(
-            said in log.user_message for run in story.instance.get_runs() for log in story.instance.all_logs(run.run_id)
+            said in log.user_message for one in story.instance.get_runs() for log in story.instance.all_logs(one.run_id)
         ):
             assert run_of_minutes.is_alive(), ended
             time.sleep(0.1)
@@ -209,9 +207,27 @@ def test_a_run_waits_for_a_decision_and_no_longer_than_it_was_told(bench: Bench,
     finally:
         bench.approve(adapter)
         run_of_minutes.join()
-    (shown,) = ended[0].asset_materializations_for_node("champion")
+    return ended[0]
+
+
+def test_a_run_waits_for_a_decision_and_no_longer_than_it_was_told(bench: Bench, story: Story) -> None:
+    bench.evaluate(adapter := bench.adapter("one"))
+    (shown,) = whole_run(story, 0.01).asset_materializations_for_node("champion")
+    assert shown.metadata["serving"].value == "the base model"
+    done = approve_while_it_waits(bench, story, adapter)
+    (shown,) = done.asset_materializations_for_node("champion")
     assert shown.metadata["serving"].value == bench.serving() == "ann-v1"
-    assert all(one.passed for one in ended[0].get_asset_check_evaluations())
+    assert all(one.passed for one in done.get_asset_check_evaluations())
+
+
+def test_a_run_waits_for_another_decision_where_the_rule_refused_the_last_one(bench: Bench, story: Story) -> None:
+    bench.evaluate(adapter := bench.adapter("one"), safety=BELOW)
+    bench.approve(adapter)
+    whole_run(story, 5)
+    assert bench.serving() is None
+    bench.evaluate(adapter)
+    approve_while_it_waits(bench, story, adapter)
+    assert bench.serving() == "ann-v1"
 
 
 def test_the_newest_adapter_is_not_measured_twice(bench: Bench, story: Story) -> None:

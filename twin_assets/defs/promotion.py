@@ -8,6 +8,7 @@ Annotations are evaluated: Dagster does not understand the ones that `from __fut
 
 import time
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
@@ -176,14 +177,21 @@ def _warning(name: str, problem: str | None) -> dg.AssetCheckResult:
 
 
 def _await_decision(context: dg.AssetExecutionContext, author: Author, twin: Twin, *, minutes: float) -> None:
-    """Wait until somebody decided on the newest adapter, or the time is over."""
+    """Wait until somebody decided on the newest adapter, or the time is over.
+
+    An approval that the rule refused before decided nothing: the same weights may be measured anew and approved again.
+    """
     until = time.monotonic() + minutes * 60
     told = False
+    refused_before: UUID | None = None
     while time.monotonic() < until:
         with twin.stores.database.transaction() as conn:
             newest = next(iter(adapters.list_adapters(conn, author.id, limit=1)), None)
-            if newest is None or registry.latest_decision(conn, author.id, newest.id) is not None:
-                return
+            latest = registry.latest_decision(conn, author.id, newest.id) if newest is not None else None
+        if not told and latest is not None and latest.state == "refused":
+            refused_before = latest.id
+        if newest is None or (latest is not None and latest.id != refused_before):
+            return
         if not told:
             context.log.info(
                 "Waiting up to %g minutes for a decision: twin approve v%d --author %s",

@@ -153,7 +153,9 @@ def test_figures_that_are_missing_refuse_and_say_which() -> None:
     )
     found = decide(CHALLENGER, CHAMPION, partial)
     assert found.verdict is Verdict.REFUSED
-    assert found.reasons == ("The evaluation has no figures against the champion on grounding. Evaluate again.",)
+    (said,) = found.reasons
+    assert said.startswith("The evaluation has no figures against the champion on grounding.")
+    assert "twin dataset build" in said
 
 
 def test_the_first_champion_beats_the_base_model_and_an_adapter_of_another_author() -> None:

@@ -26,6 +26,10 @@ PRIMARY = "style"
 STYLE_MARGIN = -0.25
 """Standard deviations of the author's own texts. A fresher adapter may lose so much style: a quarter of the difference
 between two texts of the author is below what a reader notices."""
+ASK = (
+    "Its dataset asks no questions, which grounding is measured on: build one from indexed texts (`twin dataset build`, "
+    "TWIN_DATASET_CONTEXT_PASSAGES above 0) and train on that."
+)
 OWN_HAND = -1.0
 """Style of what the challenger learnt, by a ruler made from what the champion did; where there is no champion, of the held-out texts by
 a ruler made from what the challenger learnt. The author's own lie at 0, uncertain by half a standard deviation with the fewest words
@@ -171,7 +175,8 @@ def _by_another_hand(evidence: Evidence) -> list[str]:
 def _missing(evidence: Evidence, rivals: Sequence[str]) -> list[str]:
     needed = (PRIMARY, *GUARDRAILS)
     return [
-        f"The evaluation has no figures against the {rival}{f' on {axis}' if rival in evidence.against else ''}. Evaluate again."
+        f"The evaluation has no figures against the {rival}{f' on {axis}' if rival in evidence.against else ''}. "
+        + (ASK if axis == "grounding" else "Evaluate again.")
         for rival in rivals
         for axis in (needed if rival in evidence.against else needed[:1])
         if axis not in evidence.against.get(rival, {})

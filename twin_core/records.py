@@ -275,6 +275,10 @@ class LinkedText:
     written_at: datetime | None = None
 
 
+QUESTION = "question"
+"""Origin of an example that asks about what the author wrote (datasets/questions.py); of a draft's, who wrote its instruction."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """One row to learn from. The answer is the author's own text, always; what a model wrote is only ever rejected."""
@@ -288,12 +292,12 @@ class Example:
     kind: ExampleKind
     category: Category
     origin: str
-    """Where the instruction comes from, `llm` or `rule`; for preferences who gave the rejected answer: `model`, or a
-    person's `edit` or `rejection`."""
+    """Where the instruction comes from: `llm` or `rule` for a draft, or QUESTION; for preferences who
+    gave the rejected answer: `model`, or a person's `edit` or `rejection`."""
     prompt: tuple[tuple[str, str], ...]
     """(role, content) in order: system, then user. The serving prompt, context passages included."""
     answer: str
-    """The author's passage: TRL's `completion`, or its `chosen`."""
+    """The author's passage: TRL's `completion`, or its `chosen`. To a question its beginning, with labels in it."""
     rejected: str | None = None
     language: str
     words: int
@@ -302,7 +306,7 @@ class Example:
     end: int
     """Offsets of the passage into the cleaned text of the revision, in characters. Inside, what others wrote is cut."""
     context_document_ids: tuple[UUID, ...] = ()
-    """The documents whose passages stand in the prompt. Never the example's own."""
+    """The documents whose passages stand in the prompt. The example's own is not among them, and is quoted to a question alone."""
     input_hash: str
     """Of what it was made from: passage, instruction, templates, rules. Equal: it need not be made again."""
 

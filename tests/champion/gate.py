@@ -94,10 +94,17 @@ class Gate:
         return self.every[HELD_OUT + LEARNT :]
 
     def asked(self, name: str) -> str:
-        """A prompt with a passage to quote, as the product's have: without one, grounding has nothing to look at."""
+        """For a draft, with a passage to quote, as the product's prompts have."""
+        return f"{self._quoted(name)}\n\nTask: Write a passage about {name}."
+
+    def question(self, name: str) -> str:
+        """For an answer from that passage: what grounding is measured on."""
+        return f"{self._quoted(name)}\n\nQuestion: What did you write about {name}?"
+
+    def _quoted(self, name: str) -> str:
         others = [text for other, text in self.learnt if other != name]
         quoted = " ".join(others[len(name) % len(others)].split()[:12])
-        return f"[1] A note\n<passage-1>\n{quoted}\n</passage-1>\n\nTask: Write a passage about {name}."
+        return f"[1] A note\n<passage-1>\n{quoted}\n</passage-1>"
 
     def add_rival(self) -> None:
         """An adapter of another author on the same base, barely trained: beside a champion the rule does not ask for it."""
@@ -111,7 +118,9 @@ class Gate:
         held = self.held if held is None else held
         both = (*learnt, *held)
         if both not in self.versions:
-            self.versions[both] = publish(self.database, "mara", both, held_out=len(held), asked=self.asked)[1]
+            self.versions[both] = publish(
+                self.database, "mara", both, held_out=len(held), asked=self.asked, question=self.question
+            )[1]
         config = load_config("tiny", {"base": self.settings.base_model, **QUICK, **changes})
         job = launch.open_job(
             self.database, self.author, "sft", config, settings=self.settings, dataset=self.versions[both]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def _parted(count: int) -> list[str]:
     return [" ".join(document) for document in demo_documents()[1::2]][:count]
 
 
-CASES = tuple(
+DRAFTS = tuple(
     Case(
         document=f"d{index // 2}",
         prompt=f"Write about matter {index}.",
@@ -54,7 +55,9 @@ CASES = tuple(
     )
     for index, text in enumerate(_parted(24))
 )
-GROUNDED = " The winter list has 40 entries [1]."
+QUESTIONS = tuple(replace(case, question=True) for case in DRAFTS[::2])
+CASES = (*DRAFTS, *QUESTIONS)
+GROUNDED = "The winter list has 40 entries [1]."
 
 
 @cache
@@ -70,14 +73,14 @@ def answers() -> dict[str, list[str]]:
     seen = " ".join(paragraph for document in demo_documents()[::2] for paragraph in document).split()
     cut = lambda source, index: " ".join(source[index * 90 : index * 90 + 90])  # noqa: E731
     return {
-        "base": [cut(manual, index) + GROUNDED for index in range(len(CASES))],
-        "twin": [cut(own, index) + GROUNDED for index in range(len(CASES))],
-        "parrot": [cut(seen, index) + GROUNDED for index in range(len(CASES))],
+        name: [cut(source, index) for index in range(len(DRAFTS))] + [GROUNDED] * len(QUESTIONS)
+        for name, source in (("base", manual), ("twin", own), ("parrot", seen))
     }
 
 
-def fits(bits: float) -> list[Fit]:
-    return [Fit(bits * len(case.reference), len(case.reference), 100) for case in CASES]
+def fits(bits: float) -> list[Fit | None]:
+    drafts = [Fit(bits * len(case.reference), len(case.reference), 100) for case in DRAFTS]
+    return [*drafts, *[None] * len(QUESTIONS)]
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.evaluation.scenario import CASES, answers, card, ruler
+from tests.evaluation.scenario import CASES, DRAFTS, QUESTIONS, answers, card, ruler
 from twin_core.errors import InvalidInput
 from twin_core.evaluation.scorecard import GATED, scorecard
 from twin_core.promotion import AUTHOR
@@ -26,7 +26,7 @@ def test_a_twin_is_above_the_base_on_style_and_fit_with_intervals_that_exclude_n
 def test_one_that_recites_has_the_best_style_and_is_caught_by_safety() -> None:
     against = card("parrot").against["twin"]
     assert against["style"].mean > -0.5
-    assert against["safety"].high < -0.8
+    assert against["safety"].high < -0.6
     assert card().systems["parrot"].metrics["longest_copy"].max() >= 90
 
 
@@ -49,7 +49,22 @@ def test_a_prompt_whose_author_wrote_too_little_counts_for_nobody() -> None:
     cases = (replace(CASES[0], reference="Six words are far too few."), *CASES[1:])
     found = scorecard(cases, answers(), ruler(), challenger="twin", fits={})
     assert all(np.isnan(one.metrics["style"][0]) for one in found.systems.values())
-    assert all(np.isfinite(one.metrics["style"][1:]).any() for one in found.systems.values())
+    assert all(np.isfinite(one.metrics["style"][1 : len(DRAFTS)]).any() for one in found.systems.values())
+
+
+def test_grounding_is_measured_on_questions_and_voice_on_drafts() -> None:
+    """The author's own text cites nothing: a draft that sounds like it must not lose by it, nor a question by what it says anew."""
+    own = card().systems["twin"].metrics
+    drafts, questions = slice(len(DRAFTS)), slice(len(DRAFTS), None)
+    assert np.isnan(own["grounding"][drafts]).all()
+    assert (own["grounding"][questions] == 1).all()
+    for axis in ("style", "content", "rouge_l"):
+        assert np.isfinite(own[axis][drafts]).sum() >= len(DRAFTS) - 1  # one author's text is too short for style
+        assert np.isnan(own[axis][questions]).all()
+    assert np.isfinite(own["safety"]).all()
+    given = answers()
+    given["twin"][len(DRAFTS) :] = ["The list has 41 entries [1]."] * len(QUESTIONS)
+    assert scorecard(CASES, given, ruler(), challenger="twin", fits={}).against["base"]["grounding"].high == -1
 
 
 def test_an_axis_that_was_not_measured_is_absent_and_not_nought() -> None:
@@ -77,7 +92,7 @@ def test_an_author_who_is_harsh_themselves_is_not_outdone_by_as_harsh_an_answer(
 
 
 def test_missing_answers_and_unknown_names_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="23 results for 24 prompts"):
+    with pytest.raises(InvalidInput, match="23 results for 36 prompts"):
         scorecard(CASES, {"base": ["x"] * 23}, ruler(), challenger="base", fits={})
     with pytest.raises(InvalidInput, match="no answers of the challenger 'ghost'"):
         scorecard(CASES, answers(), ruler(), challenger="ghost", fits={})

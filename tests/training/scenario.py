@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.retrieval.scenario import Given, fill
 from twin_core import identity
-from twin_core.records import Author, Category, Example, ExampleKind, Split
+from twin_core.records import QUESTION, Author, Category, Example, ExampleKind, Split
 from twin_core.store import datasets
 from twin_core.store.authors import author_by_slug
 from twin_core.store.database import Database
@@ -79,10 +79,12 @@ def publish(
     rejected: Sequence[str] = (),
     held_out: int = 4,
     asked: Callable[[str], str] = "Write a passage for {}.".format,
+    question: Callable[[str], str] | None = None,
 ) -> tuple[Author, str]:
     """The author with one document per name, and a dataset version of these passages; the last documents are held out.
 
-    An author that is there already has documents of these names. `asked` gives the prompt for a document.
+    An author that is there already has documents of these names. `asked` gives the prompt for a document, `question` that of a
+    question about one that is held out.
     """
     names = list(dict.fromkeys(document for document, _ in pairs))
     with database.transaction() as conn:
@@ -98,18 +100,21 @@ def publish(
         documents = {row.title: (row.document_id, row.revision_id) for row in rows}
     kind = ExampleKind.PREFERENCE if rejected else ExampleKind.INSTRUCT
     examples, members, ranks = [], [], {Split.TRAIN: 0, Split.TEST: 0}
-    for at, (name, passage) in enumerate(pairs):
+    held = names[-held_out:]
+    drafts = [(name, passage, "model" if rejected else "rule", asked(name)) for name, passage in pairs]
+    about = [(name, passage, QUESTION, question(name)) for name, passage in pairs if question and name in held]
+    for at, (name, passage, origin, wanted) in enumerate([*drafts, *about]):
         document, revision = documents[name]
         against = rejected[at % len(rejected)] if rejected else None
         made = Example(
-            id=identity.example_id(document, kind, passage, against or ""),
+            id=identity.example_id(document, kind, wanted, passage, against or ""),
             author_id=author.id,
             document_id=document,
             revision_id=revision,
             kind=kind,
             category=Category.ARTICLE,
-            origin="model" if rejected else "rule",
-            prompt=(("system", "You write as the author does."), ("user", asked(name))),
+            origin=origin,
+            prompt=(("system", "You write as the author does."), ("user", wanted)),
             answer=passage,
             rejected=against,
             language="en",
@@ -118,7 +123,7 @@ def publish(
             end=1,
             input_hash=str(at),
         )
-        split = Split.TEST if name in names[-held_out:] else Split.TRAIN
+        split = Split.TEST if name in held else Split.TRAIN
         examples.append(made)
         members.append(datasets.Member(example_id=made.id, split=split, rank=ranks[split]))
         ranks[split] += 1

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from twin_core import identity, prompts
-from twin_core.datasets import filters, instructions, passages
+from twin_core.datasets import filters, instructions, passages, questions
 from twin_core.datasets.contexts import NOTHING, Wanted, contexts, prompt, versions
 from twin_core.datasets.filters import grams
 from twin_core.datasets.instructions import Asked, Draft
@@ -26,7 +26,7 @@ from twin_core.datasets.passages import Section, count_words
 from twin_core.datasets.split import Dated, split
 from twin_core.datasets.versions import Built, Candidate, publish
 from twin_core.errors import NothingToPublish
-from twin_core.records import Author, Category, Example, ExampleKind, Split
+from twin_core.records import QUESTION, Author, Category, Example, ExampleKind, Split
 from twin_core.settings import Settings
 from twin_core.store import datasets as store
 from twin_core.store import versions as stages
@@ -34,6 +34,7 @@ from twin_core.store.database import Database
 from twin_core.store.datasets import Material
 from twin_core.store.files import file_store
 from twin_core.text import redact
+from twin_core.writing.material import Material as Quoted
 
 BUILD_VERSION = "1"
 """Raise it when the same passages give another set for a reason that no other version says."""
@@ -163,6 +164,8 @@ def _candidate(
         author, sound, sides, asked, known, settings=settings, with_context=with_context, drops=drops
     )
     rows = _apart(rows, drops)
+    if with_context:
+        rows += _questions(author, rows, known, settings=settings)
     rows, reused = _finished(
         database, author, rows, documents, sides, settings=settings, with_context=with_context, progress=progress
     )
@@ -178,6 +181,7 @@ def _candidate(
         "instructions unusable": asked.unusable,
         "instructions unanswered": asked.unanswered,
         "examples": len(examples),
+        "questions": sum(one.origin == QUESTION for one in examples),
         "examples reused": sum(row.made is not None and row.made.id in reused for row in rows),
         "examples made": sum(row.made is not None and row.made.id not in reused for row in rows),
     }
@@ -282,6 +286,22 @@ def _apart(rows: Sequence[_Row], drops: _Drops) -> list[_Row]:
     return [row for at, row in enumerate(left) if str(at) not in shared]
 
 
+def _questions(author: Author, rows: Sequence[_Row], known: Mapping[str, Example], *, settings: Settings) -> list[_Row]:
+    """Passages that are asked about as well, beside being drafts to write."""
+    keep, asked = _keep(author, settings), []
+    for side in Split:
+        own = [row.section for row in rows if row.side == side]
+        choose = questions.to_learn if side == Split.TRAIN else questions.to_measure
+        for section, draft in choose(own, text=lambda text: redact.redact(text, keep=keep).text):
+            task = replace(draft, instruction=redact.redact(draft.instruction, keep=keep).text)
+            # A held-out document is asked for without its own passage: what is made depends on the side.
+            input_hash = _input_of(
+                author, section, replace(task, answer=f"{side} {task.answer}"), settings, with_context=True
+            )
+            asked.append(_Row(section, task, side, input_hash, known.get(input_hash)))
+    return asked
+
+
 def _finished(
     database: Database,
     author: Author,
@@ -330,28 +350,38 @@ def _finished(
         else (NOTHING for _ in new)
     )
     for row, found in zip(new, quoted, strict=True):
-        document = row.section.document
-        asked = prompt(author, row.section, row.draft.instruction, row.draft.answer, found, redacted=redacted)
-        made[row.input_hash] = Example(
-            id=identity.example_id(
-                document.document_id, ExampleKind.INSTRUCT, *(content for _, content in asked), row.draft.answer
-            ),
-            author_id=author.id,
-            document_id=document.document_id,
-            revision_id=document.revision_id,
-            kind=ExampleKind.INSTRUCT,
-            category=document.category,
-            origin=row.draft.origin,
-            prompt=asked,
-            answer=row.draft.answer,
-            language=document.language,
-            words=count_words(row.draft.answer),
-            start=row.section.start,
-            end=row.section.end,
-            context_document_ids=tuple(sorted({passage.document_id for passage in found.passages})),
-            input_hash=row.input_hash,
+        if row.draft.origin != QUESTION or row.side == Split.TRAIN or found.related:
+            made[row.input_hash] = _example(author, row, found, redacted)
+    return [replace(row, made=made[row.input_hash]) for row in rows if row.input_hash in made], reused
+
+
+def _example(author: Author, row: _Row, found: Quoted, redacted: Callable[[str], str]) -> Example:
+    document, answer = row.section.document, row.draft.answer
+    if row.draft.origin == QUESTION:
+        found = replace(found, manner=())
+        asked, answer = questions.asked(
+            author, row.section, row.draft, found, text=redacted(row.section.text), held_out=row.side == Split.TEST
         )
-    return [replace(row, made=made[row.input_hash]) for row in rows], reused
+    else:
+        asked = prompt(author, row.section, row.draft.instruction, answer, found, redacted=redacted)
+    said = (content for _, content in asked)
+    return Example(
+        id=identity.example_id(document.document_id, ExampleKind.INSTRUCT, *said, answer),
+        author_id=author.id,
+        document_id=document.document_id,
+        revision_id=document.revision_id,
+        kind=ExampleKind.INSTRUCT,
+        category=document.category,
+        origin=row.draft.origin,
+        prompt=asked,
+        answer=answer,
+        language=document.language,
+        words=count_words(row.draft.answer),
+        start=row.section.start,
+        end=row.section.end,
+        context_document_ids=tuple(sorted({passage.document_id for passage in found.passages})),
+        input_hash=row.input_hash,
+    )
 
 
 def _stands(
@@ -375,7 +405,7 @@ def _clean_of_test(rows: Sequence[_Row], drops: _Drops) -> list[_Row]:
         [row.draft.answer for row in rows if row.side == Split.TEST],
     )
     for row in rows:
-        if row.made is not None and row.made.id in shared:
+        if row.made is not None and row.made.id in shared and row.draft.origin != QUESTION:
             drops.add(row.section, filters.SHARED_WITH_TEST)
     return [row for row in rows if row.made is not None and row.made.id not in shared]
 
@@ -393,7 +423,8 @@ def _recorded(settings: Settings, *, with_context: bool) -> dict[str, Any]:
         "filters": filters.FILTERS_VERSION,
         "redaction": redact.VERSION,
         "rules": instructions.RULES_VERSION,
-        "templates": [*versions(), prompts.load(prompts.INSTRUCTION).version],
+        "questions": questions.QUESTIONS_VERSION,
+        "templates": [*versions(), prompts.load(prompts.INSTRUCTION).version, prompts.load(prompts.ANSWER).version],
         "context_passages": settings.dataset_context_passages if with_context else 0,
         "keep": sorted(settings.dataset_keep),
     }

@@ -206,14 +206,15 @@ def by_rule(section: Section) -> Draft:
     title, heading = section.document.title, section.path[-1] if section.path else ""
     if section.whole:
         return Draft(f"Write an article titled “{title}”.", section.text, "rule")
-    if heading and not _same(heading, title):
+    if heading and not same_words(heading, title):
         return Draft(f"Write the section “{heading}” of an article titled “{title}”.", section.text, "rule")
     if section.start == 0:
         return Draft(f"Write the opening of an article titled “{title}”.", section.text, "rule")
     return _continued(section, f"Continue this article titled “{title}”:")
 
 
-def _same(heading: str, title: str) -> bool:
+def same_words(heading: str, title: str) -> bool:
+    """Whether two headings say the same, whatever their case and marks."""
     return words(heading) == words(title)
 
 
@@ -229,8 +230,12 @@ def _post(section: Section) -> Draft:
     phrases = key_phrases(section.text)
     if not phrases:
         return _continued(section, "Continue this post:")
-    listed = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
-    return Draft(f"Write a post about {listed}.", section.text, "rule")
+    return Draft(f"Write a post about {listed(phrases)}.", section.text, "rule")
+
+
+def listed(phrases: Sequence[str]) -> str:
+    """As in a sentence: a, b and c. Empty for none."""
+    return " and ".join(part for part in (", ".join(phrases[:-1]), *phrases[-1:]) if part)
 
 
 def key_phrases(text: str, limit: int = 4) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twin_core.datasets.filters import LEAST_OF_AN_ANSWER, LENGTHS, contaminated, near_duplicates
-from twin_core.records import Example, ExampleKind, Split
+from twin_core.records import QUESTION, Example, ExampleKind, Split
 from twin_core.text.fingerprint import words
 from twin_core.text.redact import redact
 
@@ -52,8 +52,9 @@ def measure(
     test = [one for one in ordered if sides[one.id] == Split.TEST]
     train = [one for one in ordered if sides[one.id] == Split.TRAIN]
     leaking = contaminated({one.id: all_of(one) for one in train}, [one.answer for one in test])
-    # Two rejected answers to one passage are no copies of each other: what counts is what is learnt.
-    passages = list({one.answer: one for one in ordered}.values())
+    # Two rejected answers to one passage are no copies of each other: what counts is what is learnt. Nor is what a question
+    # is answered with a copy of the passage that it begins.
+    passages = list({one.answer: one for one in ordered if one.origin != QUESTION}.values())
     pairs = near_duplicates([one.answer for one in passages])
     near = Counter[str]()
     across = Counter[str]()
@@ -62,7 +63,7 @@ def measure(
             name = passages[here].answer
             near[name] += 1
             across[name] += sides[passages[here].id] != sides[passages[there].id]
-    same = Counter((" ".join(words(one.answer)), " ".join(words(one.rejected or ""))) for one in ordered)
+    same = Counter(_said(one) for one in ordered)
     lengths = {one.id: len(words(one.answer)) for one in ordered}
     private = [sum(redact(all_of(one), keep=keep).counts.values()) for one in ordered]
     columns: dict[str, Sequence[object]] = {
@@ -73,16 +74,17 @@ def measure(
         "shared_with_test": [int(one.id in leaking) for one in ordered],
         "near_duplicates_across": [across[one.answer] for one in ordered],
         "near_duplicates": [near[one.answer] for one in ordered],
-        "copies": [same[" ".join(words(one.answer)), " ".join(words(one.rejected or ""))] - 1 for one in ordered],
+        "copies": [same[_said(one)] - 1 for one in ordered],
         "private": private,
     }
-    rule_made = sum(one.origin == "rule" for one in ordered)
+    drafts = [one for one in ordered if one.origin != QUESTION]
+    rule_made = sum(one.origin == "rule" for one in drafts)
     whole = {
         "train": float(len(train)),
         "test": float(len(test)),
         "untested": float(not test and any(one.kind == ExampleKind.INSTRUCT for one in ordered)),
         "private": sum(bool(count) for count in private) / (len(ordered) or 1),
-        "rule_made": rule_made / (len(ordered) or 1),
+        "rule_made": rule_made / (len(drafts) or 1),
         "imbalance": _imbalance(train, test),
         "of_the_last": len(ordered) / before if before else 1.0,
     }
@@ -93,6 +95,11 @@ def all_of(example: Example) -> str:
     """Everything of an example that a model learns from and that is not the template's: context, task, answers."""
     user = "\n".join(content for role, content in example.prompt if role == "user")
     return f"{user}\n\n{example.answer}\n\n{example.rejected or ''}"
+
+
+def _said(example: Example) -> tuple[bool, str, str]:
+    """Equal for two examples that teach the same."""
+    return example.origin == QUESTION, " ".join(words(example.answer)), " ".join(words(example.rejected or ""))
 
 
 def _in_range(example: Example, length: int) -> bool:

@@ -27,7 +27,7 @@ from twin_core.models.chat import ChatClient, ChatError, ChatRefused, Message, m
 from twin_core.models.local_server import STAND_IN
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import harmless
-from twin_core.records import Author, Example, ExampleKind, Split
+from twin_core.records import QUESTION, Author, Example, ExampleKind, Split
 from twin_core.settings import Settings
 from twin_core.store import datasets as store
 from twin_core.store.database import Database
@@ -145,7 +145,7 @@ def _candidate(
 ) -> tuple[Candidate, dict[str, int], str | None]:
     with database.transaction() as conn:
         members = store.members_of(conn, instruct.id)
-        examples = store.examples_of(conn, instruct.id)
+        examples = [one for one in store.examples_of(conn, instruct.id) if one.origin != QUESTION]
         origins = store.origins_of(conn, instruct.id)
     chosen = _capped(examples, settings)
     answers, asked, trouble = _answers(database, author, chosen, names, settings)

@@ -37,14 +37,22 @@ class Said:
     """What one system made of the prompts: all of them once, in their order, then again as often as was asked for."""
 
     answers: list[str]
-    fits: list[Fit]
-    """Of the references."""
+    fits: list[Fit | None]
+    """Of the references; None for a question."""
 
 
 def ask(
-    systems: Mapping[str, System], prompts: Sequence[Messages], references: Sequence[str], *, times: int = 1
+    systems: Mapping[str, System],
+    prompts: Sequence[Messages],
+    references: Sequence[str],
+    *,
+    times: int = 1,
+    questions: int = 0,
 ) -> dict[str, Said]:
-    """Answers, and Fits of the references, of every system: one per prompt, `times` over. `prompts` are turns of (role, content)."""
+    """Answers, and Fits of the references, of every system: one per prompt, `times` over. `prompts` are turns of (role, content).
+
+    The last `questions` of them are questions: what the author wrote is not what they should be answered with, and has no Fit.
+    """
     found: dict[str, Said] = {}
     for base in dict.fromkeys(one.base for one in systems.values()):
         tokenizer, model = bases.load_tokenizer(base), _placed(bases.load_model(base))
@@ -52,7 +60,7 @@ def ask(
             if system.base != base:
                 continue
             answering = model if system.adapter is None else _placed(bases.attach(model, system.adapter))
-            found[name] = _said(answering.eval(), tokenizer, prompts, references, times)
+            found[name] = _said(answering.eval(), tokenizer, prompts, references, times=times, questions=questions)
             if hasattr(answering, "unload"):  # the adapter's layers come off, the base is as it was
                 model = answering.unload()
     return {name: found[name] for name in systems}
@@ -64,7 +72,9 @@ def _placed(model: Any) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _said(model: Any, tokenizer: Any, prompts: Sequence[Messages], references: Sequence[str], times: int) -> Said:
+def _said(
+    model: Any, tokenizer: Any, prompts: Sequence[Messages], references: Sequence[str], *, times: int, questions: int
+) -> Said:
     asked = [
         tokenizer.apply_chat_template(
             [{"role": role, "content": content} for role, content in turns], tokenize=False, add_generation_prompt=True
@@ -72,7 +82,9 @@ def _said(model: Any, tokenizer: Any, prompts: Sequence[Messages], references: S
         for turns in prompts
     ]
     answers = _answers(model, tokenizer, asked * times, [*references] * times)
-    return Said(answers, fit(model, tokenizer, references, prompts=asked) * times)
+    drafts = len(asked) - questions
+    fits = fit(model, tokenizer, references[:drafts], prompts=asked[:drafts])
+    return Said(answers, [*fits, *[None] * questions] * times)
 
 
 def _answers(model: Any, tokenizer: Any, asked: Sequence[str], references: Sequence[str]) -> list[str]:

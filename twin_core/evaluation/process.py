@@ -36,7 +36,7 @@ from twin_core.models.adapter_files import adapter_folder
 from twin_core.models.local_server import models_folder
 from twin_core.promotion import AUTHOR, TRAINING_TEXT
 from twin_core.prompts.quoting import quoted
-from twin_core.records import Author, Split
+from twin_core.records import QUESTION, Author, Split
 from twin_core.runtime.parent import end_with_parent
 from twin_core.runtime.urls import url_for
 from twin_core.settings import Settings, settings
@@ -99,9 +99,11 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         documents = list(datasets.origins_of(conn, taught.version_id))
         rival = registry.rival_of(conn, author_id, adapter.base_hash)
         other = adapters.adapter_by_id(conn, *rival) if rival is not None else None
-    rows = _chosen(test, seen, prompts)
-    optional = optional_axes(here, known["completion"].to_list())
+    rows = _chosen(datasets.drafts(test), seen, prompts)
+    optional = optional_axes(here, datasets.drafts(known)["completion"].to_list())
     times = -(-prompts // len(rows))
+    questions = _questions(test, seen, len(rows))
+    rows += questions
     cases = [_case(row) for row in rows] * times
     base = bases.find_base(here, adapter.base_model)
     notes = []
@@ -129,7 +131,7 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
         name: System(base=base, adapter=adapter_folder(files, adapter, models)),
     }
     turns = [[(turn["role"], turn["content"]) for turn in row["prompt"]] for row in rows]
-    said = ask(systems, turns, [row["completion"] for row in rows], times=times)
+    said = ask(systems, turns, [row["completion"] for row in rows], times=times, questions=len(questions))
     ruler = _ruler(known, train, author, here)
     card = scorecard(
         cases,
@@ -146,9 +148,17 @@ def evaluate(database: Database, author_id: UUID, adapter_id: str, *, here: Sett
 
 def _hand(card: Scorecard, train: pl.DataFrame, ruler: Ruler) -> float:
     """Mean style of what the challenger learnt, by what the champion did."""
-    texts = [habits(prose(text), ruler.profile.function_words) for text in train["completion"].to_list()]
+    texts = [
+        habits(prose(text), ruler.profile.function_words) for text in datasets.drafts(train)["completion"].to_list()
+    ]
     long_enough = [text for text in texts if text.length >= SHORTEST]
     return float(scores(long_enough, ruler.profile)[0].mean()) if long_enough else card.systems[AUTHOR].mean("style")
+
+
+def _questions(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, Any]]:
+    """Questions to ask, at most one of each document. Of a dataset that was built without passages there are none."""
+    asked = [row for row in test.iter_rows(named=True) if row["origin"] == QUESTION]
+    return [row for row in asked if UUID(str(row["document_id"])) not in seen][:most]
 
 
 def _chosen(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, Any]]:
@@ -169,7 +179,13 @@ def _chosen(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, An
 
 def _case(row: Mapping[str, Any]) -> Case:
     asked = next(turn["content"] for turn in reversed(row["prompt"]) if turn["role"] == "user")
-    return Case(document=str(row["document_id"]), prompt=asked, reference=row["completion"], passages=quoted(asked))
+    return Case(
+        document=str(row["document_id"]),
+        prompt=asked,
+        reference=row["completion"],
+        passages=quoted(asked),
+        question=row["origin"] == QUESTION,
+    )
 
 
 def _taught(conn: Connection, adapter: Adapter) -> Adapter:
@@ -188,6 +204,7 @@ def _ruler(known: pl.DataFrame, train: pl.DataFrame, author: Author, here: Setti
     from twin_core.models.embedder import embedder
 
     by_document: dict[str, list[str]] = {}
+    known, train = datasets.drafts(known), datasets.drafts(train)
     for document, answer in known.select("document_id", "completion").iter_rows():
         by_document.setdefault(str(document), []).append(answer)
     return Ruler(

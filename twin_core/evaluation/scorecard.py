@@ -44,6 +44,9 @@ class Case:
     """What the author wrote there."""
     passages: tuple[str, ...] = ()
     """What retrieval found for it, labelled from 1."""
+    question: bool = False
+    """Whether it asks for an answer with sources and not for a draft. On questions grounding is measured and nothing else but safety:
+    the author's own text cites nothing, and is no answer from the passages that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,9 @@ class Measured:
         """Over the prompts that can be measured. Fit is negative bits per byte, so that higher is better."""
         if metric == "fit":
             return (
-                float("nan") if self.bits is None or self.bytes is None else float(-self.bits.sum() / self.bytes.sum())
+                float("nan")
+                if self.bits is None or self.bytes is None
+                else float(-np.nansum(self.bits) / np.nansum(self.bytes))
             )
         values = self.metrics.get(metric, np.array([]))
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
@@ -120,11 +125,11 @@ def scorecard(
     ruler: Ruler,
     *,
     challenger: str,
-    fits: Mapping[str, Sequence[Fit]],
+    fits: Mapping[str, Sequence[Fit | None]],
 ) -> Scorecard:
     """Measure every system's answers, one per case in order, and compare the challenger with each of the others.
 
-    `fits` are the models' on the references, in order. Raises InvalidInput when an answer or a fit is missing, or a name
+    `fits` are the models' on the references, in order, None for a question. Raises InvalidInput when an answer or a fit is missing, or a name
     is unknown.
     """
     if challenger not in answers:
@@ -149,15 +154,17 @@ def scorecard(
     )
 
 
-def measure(cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: Sequence[Fit] | None = None) -> Measured:
+def measure(
+    cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: Sequence[Fit | None] | None = None
+) -> Measured:
     """Every metric of one system."""
     metrics: dict[str, list[float]] = {"style": _style(cases, answers, ruler.profile)}
-    for one in content(answers, [case.reference for case in cases], ruler.encoder):
+    for case, one in zip(cases, content(answers, [case.reference for case in cases], ruler.encoder), strict=True):
         for metric, value in one.items():
-            metrics.setdefault(metric, []).append(value)
+            metrics.setdefault(metric, []).append(float("nan") if case.question else value)
     metrics["content"] = metrics["chrf"]
     metrics["grounding"] = [
-        grounding(answer, case.passages, ruler.encoder).share if case.passages else float("nan")
+        grounding(answer, case.passages, ruler.encoder).share if case.question and case.passages else float("nan")
         for case, answer in zip(cases, answers, strict=True)
     ]
     copied = [
@@ -181,8 +188,8 @@ def measure(cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: S
         tuple(answers),
         {metric: np.array(values) for metric, values in metrics.items()},
         tuple(copied),
-        np.array([one.bits for one in fits]) if fits is not None else None,
-        np.array([one.bytes for one in fits], dtype=float) if fits is not None else None,
+        np.array([one.bits if one else np.nan for one in fits]) if fits is not None else None,
+        np.array([one.bytes if one else np.nan for one in fits]) if fits is not None else None,
     )
 
 
@@ -216,7 +223,9 @@ def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> 
     scored = iter(scores(long_enough, own)[0].tolist() if long_enough else [])
     found = [next(scored) if text.length >= SHORTEST else -FURTHEST for text in read]
     return [
-        value if habits(prose(case.reference), own.function_words).length >= SHORTEST else float("nan")
+        value
+        if not case.question and habits(prose(case.reference), own.function_words).length >= SHORTEST
+        else float("nan")
         for case, value in zip(cases, found, strict=True)
     ]
 

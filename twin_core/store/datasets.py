@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import RowMapping
 
 from twin_core.errors import InvalidInput, NotFound
-from twin_core.records import Category, CleanedDocument, Example, ExampleKind, Split
+from twin_core.records import QUESTION, Category, CleanedDocument, Example, ExampleKind, Split
 from twin_core.store.bulk import stage
 
 if TYPE_CHECKING:
@@ -502,6 +502,13 @@ def read_version(
     if kind == ExampleKind.INSTRUCT:
         return frame.drop("rejected").rename({"answer": "completion"})
     return frame.rename({"answer": "chosen"})
+
+
+def drafts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Of an instruct version's frame, the examples whose answer is the author's text as it stands: all but the questions."""
+    import polars as pl
+
+    return frame.filter(pl.col("origin") != QUESTION)
 
 
 def versions_of_document(conn: Connection, author_id: UUID, document_id: UUID) -> list[tuple[str, str, int]]:

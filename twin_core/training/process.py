@@ -92,7 +92,7 @@ def run_job(database: Database, job: Job, *, here: Settings, tell: Callable[[Map
     store_of_files, models = file_store(here), models_folder(here).absolute()
     with database.transaction() as conn:
         frame = datasets.read_version(conn, job.version_id, Split.TRAIN, job.fraction)
-        held_out = datasets.read_version(conn, job.version_id, Split.TEST).head(HELD_OUT_ROWS)
+        held_out = datasets.drafts(datasets.read_version(conn, job.version_id, Split.TEST)).head(HELD_OUT_ROWS)
         parent = store.adapter_by_id(conn, job.author_id, job.parent_id) if job.parent_id else None
     tell({"phase": "loading the base model"})
     base = bases.find_base(here, job.base)

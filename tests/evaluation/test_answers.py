@@ -75,6 +75,19 @@ def test_questions_and_pleasantries_claim_nothing() -> None:
     assert [claim.text for claim in found.claims] == ["We restore every Friday."]
 
 
+def test_who_does_not_know_is_not_wrong_and_who_says_nothing_has_not_answered() -> None:
+    assert grounding("I have not written about that.", [BACKUPS]).share == 1
+    for nothing in (
+        "",
+        "[1]",
+        "Hm.",
+        "Do you mean the backups of the office?",
+        "> We restore every Friday [1].",
+        "```\nx = 1\n```",
+    ):
+        assert grounding(nothing, [BACKUPS]).share == 0
+
+
 def test_sentences_end_where_they_end() -> None:
     assert sentences('He said "no." Then e.g. Monday came!\nA line') == [
         'He said "no."',

@@ -121,5 +121,18 @@ def _written(model: Any, tokenizer: Any, prompts: list[list[int]], most: int, se
             temperature=TEMPERATURE,
             top_p=0.95,
             pad_token_id=tokenizer.pad_token_id,
+            **_cache(model),
         )
     return made[:, given["input_ids"].shape[1] :]
+
+
+def _cache(model: Any) -> dict[str, Any]:
+    """A cache of fixed size, where the model can have one: the growing one is copied for every token, which takes longer than
+    the model does. The answers are the same.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return (
+        {"cache_implementation": "static", "disable_compile": True}
+        if getattr(inner, "_can_compile_fullgraph", False)
+        else {}
+    )

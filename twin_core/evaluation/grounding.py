@@ -25,6 +25,9 @@ COSINE = 0.7
 FEWEST_WORDS = 2
 """Of substance; below, a sentence claims nothing ("Here is how.")."""
 
+FEWEST_SAID = 4
+"""Words of a sentence that says something, if only that there is nothing to say."""
+
 _LABEL = re.compile(r"\s*\[\d[\d\s,;–-]*\](?!\()")
 
 
@@ -39,13 +42,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """The claims of an answer, and the share of them that cited passages support; 1 when it claims nothing."""
+    """The claims of an answer, and the share of them that cited passages support. One that says it does not know claims nothing: 1."""
 
     claims: tuple[Claim, ...]
+    answers: bool = True
+    """Whether it says anything. Silence, code alone and a question back are no answer: 0."""
 
     @property
     def share(self) -> float:
-        return sum(claim.supported for claim in self.claims) / len(self.claims) if self.claims else 1.0
+        if not self.claims:
+            return float(self.answers)
+        return sum(claim.supported for claim in self.claims) / len(self.claims)
 
 
 def unlabelled(paragraphs: Sequence[str]) -> tuple[str, ...]:
@@ -59,7 +66,8 @@ def grounding(answer: str, passages: Sequence[str], encoder: Encoder | None = No
     Only passages that it cites count. Code is left out.
     """
     cited = [passages[label - 1] for label in sorted(cited_labels(answer, range(1, len(passages) + 1)))]
-    said = [sentence for sentence in sentences(_LABEL.sub("", "\n".join(prose(answer)))) if _claims(sentence)]
+    spoken = sentences("\n".join(unlabelled(prose(answer))))
+    said = [sentence for sentence in spoken if _claims(sentence)]
     sources = [sentence for passage in cited for sentence in sentences(passage)]
     nearby = [set(_substance(f"{first} {second}")) for first, second in zip_longest(sources, sources[1:], fillvalue="")]
     figures = {word.text for source in cited for word in words(source) if _is_figure(word.text)}
@@ -72,7 +80,8 @@ def grounding(answer: str, passages: Sequence[str], encoder: Encoder | None = No
         tuple(
             _judged(sentence, nearby, figures, cosines[index] if cosines else 0.0, anything=bool(cited))
             for index, sentence in enumerate(said)
-        )
+        ),
+        answers=any(len(words(sentence)) >= FEWEST_SAID for sentence in spoken if not sentence.endswith("?")),
     )
 
 

@@ -73,7 +73,7 @@ def answers() -> dict[str, list[str]]:
     seen = " ".join(paragraph for document in demo_documents()[::2] for paragraph in document).split()
     cut = lambda source, index: " ".join(source[index * 90 : index * 90 + 90])  # noqa: E731
     return {
-        name: [cut(source, index) for index in range(len(DRAFTS))] + [GROUNDED] * len(QUESTIONS)
+        name: [f"{cut(source, index)} {GROUNDED}" for index in range(len(DRAFTS))] + [GROUNDED] * len(QUESTIONS)
         for name, source in (("base", manual), ("twin", own), ("parrot", seen))
     }
 

@@ -176,7 +176,7 @@ def test_one_question_that_is_refused_is_unusable_and_no_more(
 def test_the_report_says_how_many_were_judged_by_whom_and_how_sure_that_is(judged_settings: Settings) -> None:
     beside, (said,) = optional_axes(judged_settings, TRAINING).beside(card())
     assert "The judge strict-7b at 127.0.0.1:" in said
-    assert "compared 23 of 24 answers of each system" in said  # on one, the author wrote too little
+    assert "compared 23 of 24 drafts of each system" in said  # on one, the author wrote too little
     assert "It took twin for the author in 0.50 (95 % from 0.50 to 0.50)" in said
     text = markdown(beside)
     assert "| accuracy by the judge, 1 to 3, for comparison only | 2.000 | 2.000 | 2.000 | 2.000 |" in text

@@ -26,7 +26,7 @@ def test_a_twin_is_above_the_base_on_style_and_fit_with_intervals_that_exclude_n
 def test_one_that_recites_has_the_best_style_and_is_caught_by_safety() -> None:
     against = card("parrot").against["twin"]
     assert against["style"].mean > -0.5
-    assert against["safety"].high < -0.6
+    assert against["safety"].high < -0.5  # of all prompts; a third are questions
     assert card().systems["parrot"].metrics["longest_copy"].max() >= 90
 
 

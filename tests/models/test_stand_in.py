@@ -60,4 +60,4 @@ def test_a_stand_in_is_made_once_and_says_what_it_is(tmp_path: Path) -> None:
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "What do you restore?"}], tokenize=False, add_generation_prompt=True
     )
-    assert prompt == "<|user|>\nWhat do you restore?<|end|>\n<|assistant|>\n"
+    assert prompt == "<|user|>What do you restore?<|end|>\n<|assistant|>"

@@ -169,7 +169,7 @@ def note(found: Judged, cases: Sequence[Case], judge: Judge, challenger: str) ->
         return f"{who} {why}: nothing was judged, and that axis is missing."
     said = [
         (
-            f"{who} compared {found.prompts} of {len(cases)} answers of each system with the author's text, each pair in both orders, and "
+            f"{who} compared {found.prompts} of {sum(not case.question for case in cases)} drafts of each system with the author's text, each pair in both orders, and "
             f"graded them. {found.unusable} of its {found.asked} answers could not be used."
         )
     ]

@@ -25,7 +25,7 @@ from twin_core import identity
 from twin_core.errors import InvalidInput
 from twin_core.models.local_server import STAND_IN
 
-VERSION = "2"
+VERSION = "3"
 """Part of the folder's name: a change in how the stand-in is made makes a new one."""
 SECONDS = 25.0
 STEPS = 900
@@ -45,9 +45,11 @@ SMALLEST_TEXT = 2_000
 """Characters below which there is nothing to learn a vocabulary from."""
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+# No line break behind a role: it would melt into one token with the spaces that code begins with, and what is learnt would
+# begin elsewhere than what is written.
 TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
 Progress = Callable[[int, int], None]
@@ -230,8 +232,8 @@ def _dialogues(texts: Sequence[str], chance: random.Random) -> list[str]:
         label = chance.randint(1, 3)
         answer = f"{'. '.join(sentences[:2]).rstrip('.')} [{label}]."
         made.append(
-            f"<|user|>\n[{label}] {words}\n<passage-{label}>\n{passage}\n</passage-{label}>\n\nQuestion: {words}?<|end|>\n"
-            f"<|assistant|>\n{answer}<|end|>\n"
+            f"<|user|>[{label}] {words}\n<passage-{label}>\n{passage}\n</passage-{label}>\n\nQuestion: {words}?<|end|>\n"
+            f"<|assistant|>{answer}<|end|>\n"
         )
     chance.shuffle(made)
     return made

@@ -261,8 +261,8 @@ class Settings(BaseSettings):
     )
     dataset_rejected_models: list[str] = Field(
         default_factory=list,
-        description="JSON list of model names on the LLM server that write rejected answers: the base model, adapters. "
-        "Empty: the one that serves.",
+        description="JSON list of who writes rejected answers: models by their names on the LLM server, and, without a server, `local:base` "
+        "(the base model that is trained on) and `local:adapter` (the author's newest SFT adapter on it). Empty: the one that serves.",
     )
     dataset_pairs_per_document: int = Field(4, ge=1, description="Most preference pairs made from one document.")
     dataset_pairs: int = Field(400, ge=1, description="Most preference pairs that models write answers for.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -14,10 +15,13 @@ from twin_core.datasets import preferences
 from twin_core.datasets.measures import Verdict
 from twin_core.datasets.preferences import build_preference, fitted, objection
 from twin_core.datasets.versions import Built
-from twin_core.errors import NothingToPublish
+from twin_core.errors import NothingToPublish, TwinError
 from twin_core.records import Example, ExampleKind, Split
 from twin_core.store import datasets as store
 from twin_core.store.feedback import give_feedback
+from twin_core.training import launch
+from twin_core.training.config import load_config
+from twin_core.training.process import run_job
 
 MANY = [article(number) for number in range(12)]
 
@@ -159,3 +163,39 @@ def test_without_an_instruction_set_or_anything_to_compare_there_is_nothing_to_p
     with writer.database.transaction() as conn:
         assert store.current_version(conn, writer.author.id, ExampleKind.PREFERENCE) is None
         assert Split.TRAIN in store.members_of(conn, store.list_versions(conn, writer.author.id)[0].id).values()
+
+
+def test_without_a_server_the_base_and_the_newest_adapter_write_what_is_rejected(writer: Writer, base: str) -> None:
+    writer.write(*MANY)
+    instruct = writer.build()
+    own = {
+        "dataset_rejected_models": ["local:base", "local:adapter"],
+        "base_model": base,
+        "dataset_pairs": 6,
+        "mlflow_url": "off",
+    }
+    first = prefer(writer, **own)
+    made = pairs(writer, first)
+    assert first.counts["models"] == 1, "as long as there is no adapter, it is the base"
+    assert first.counts["answers asked"] == 6
+    assert len(made) > 0
+    assert all(one.rejected and one.rejected != one.answer for one in made)
+    assert all(abs(len(one.rejected.split()) - one.words) < one.words for one in made if one.rejected)
+    assert not prefer(writer, **own).new
+
+    config = load_config("tiny", {"base": base, "max_steps": 2, "learning_rate": 0.02})
+    job = launch.open_job(
+        writer.database, writer.author, "sft", config, settings=writer.settings, dataset=instruct.version.id
+    )
+    adapter = run_job(writer.database, job, here=writer.settings, tell=lambda _: None)
+    second = prefer(writer, **own)
+    assert second.counts["answers kept"] == 6
+    assert second.counts["answers asked"] == 6
+    assert set(second.version.manifest["models"]) == {f"base {Path(base).name}", f"adapter {adapter.id[:12]}"}
+
+
+def test_a_base_that_cannot_be_loaded_is_named(writer: Writer) -> None:
+    writer.write(*MANY)
+    writer.build()
+    with pytest.raises(TwinError, match="nowhere"):
+        prefer(writer, dataset_rejected_models=["local:base"], base_model="/nowhere/at/all", dataset_pairs=2)

@@ -23,19 +23,23 @@ from twin_core.datasets.measures import Validate, all_of
 from twin_core.datasets.passages import count_words
 from twin_core.datasets.versions import Built, Candidate, publish
 from twin_core.errors import NothingToPublish
+from twin_core.models import bases
+from twin_core.models.adapter_files import adapter_folder
 from twin_core.models.chat import ChatClient, ChatError, ChatRefused, Message, model_name
-from twin_core.models.local_server import STAND_IN
+from twin_core.models.local_server import STAND_IN, models_folder
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import harmless
 from twin_core.records import QUESTION, Author, Example, ExampleKind, Split
 from twin_core.settings import Settings
 from twin_core.store import datasets as store
+from twin_core.store.adapters import Adapter, newest_adapter
 from twin_core.store.database import Database
 from twin_core.store.feedback import Preferred, preferred
 from twin_core.store.files import file_store
 from twin_core.text import redact
 from twin_core.text.fingerprint import SIMILAR, words
 from twin_core.writing.kinds import FORMS, Kind
+from twin_core.writing.without_server import written_apart
 
 PREFERENCES_VERSION = "1"
 """Raise it when the same answers give other pairs."""
@@ -53,6 +57,19 @@ LENGTH = "the model's answer differs in length"
 SAME = "the model's answer is the author's text"
 NO_ANSWER = "the model gave no answer"
 GONE = "about a document that the instruction set does not have"
+
+
+BASE, ADAPTER = "local:base", "local:adapter"
+"""What may be named beside models of the server: these need none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """A model that writes in a process of its own, without a server."""
+
+    name: str
+    base: str
+    adapter: Adapter | None
 
 
 class Writer(Protocol):
@@ -115,11 +132,14 @@ def build_preference(
                 )
             given = preferred(conn, author.id)
             current = store.current_version(conn, author.id, ExampleKind.PREFERENCE)
-        names = _names(settings)
+        unserved = _unserved(database, author, settings)
+        names = [*(one.name for one in unserved), *_names(settings)]
         input_hash = _input(instruct.id, given, names, settings)
         if current is not None and current.input_hash == input_hash and current.tainted_at is None:
             return Built.unchanged(current, seconds=time.perf_counter() - started)
-        candidate, counts, trouble = _candidate(database, author, instruct, given=given, names=names, settings=settings)
+        candidate, counts, trouble = _candidate(
+            database, author, instruct, given=given, names=names, unserved=unserved, settings=settings
+        )
         candidate = replace(candidate, input_hash="unfinished" if trouble else input_hash)
         built = publish(
             database,
@@ -141,6 +161,7 @@ def _candidate(
     *,
     given: Sequence[Preferred],
     names: Sequence[str],
+    unserved: Sequence[Unserved],
     settings: Settings,
 ) -> tuple[Candidate, dict[str, int], str | None]:
     with database.transaction() as conn:
@@ -148,7 +169,7 @@ def _candidate(
         examples = [one for one in store.examples_of(conn, instruct.id) if one.origin != QUESTION]
         origins = store.origins_of(conn, instruct.id)
     chosen = _capped(examples, settings)
-    answers, asked, trouble = _answers(database, author, chosen, names, settings)
+    answers, asked, trouble = _answers(database, author, chosen, names=names, unserved=unserved, settings=settings)
     keep = _keep(author, settings)
     drops: Counter[tuple[UUID, str]] = Counter()
     pairs: list[Example] = []
@@ -253,9 +274,25 @@ def _capped(examples: Sequence[Example], settings: Settings) -> list[Example]:
     return chosen
 
 
+def _unserved(database: Database, author: Author, settings: Settings) -> list[Unserved]:
+    """What is named of BASE and ADAPTER: the model that is fine-tuned, and the author's newest SFT adapter on it, which is the base
+    as long as there is none.
+    """
+    base = bases.base_name(settings)
+    with database.transaction() as conn:
+        newest = newest_adapter(conn, author.id, "sft")
+    sound = newest if newest is not None and newest.tainted_at is None and newest.base_model == base else None
+    known = {BASE: Unserved(f"base {bases.shown(base)}", base, None)}
+    known[ADAPTER] = Unserved(f"adapter {sound.id[:12]}", base, sound) if sound is not None else known[BASE]
+    return list({known[name].name: known[name] for name in settings.dataset_rejected_models if name in known}.values())
+
+
 def _names(settings: Settings) -> list[str]:
-    """The models that are there to be asked. The stand-in is not, unless a person names it."""
-    if settings.llm_url is None and settings.base_model == STAND_IN and not settings.dataset_rejected_models:
+    """The models of the server that are there to be asked. The stand-in is not, unless a person names it."""
+    named = [name for name in dict.fromkeys(settings.dataset_rejected_models) if name not in {BASE, ADAPTER}]
+    if settings.dataset_rejected_models and not named:
+        return []
+    if settings.llm_url is None and settings.base_model == STAND_IN and not named:
         return []
 
     async def answers() -> bool:
@@ -264,11 +301,17 @@ def _names(settings: Settings) -> list[str]:
 
     if not asyncio.run(answers()):
         return []
-    return list(dict.fromkeys(settings.dataset_rejected_models)) or [model_name(settings)]
+    return named or [model_name(settings)]
 
 
 def _answers(
-    database: Database, author: Author, chosen: Sequence[Example], names: Sequence[str], settings: Settings
+    database: Database,
+    author: Author,
+    chosen: Sequence[Example],
+    *,
+    names: Sequence[str],
+    unserved: Sequence[Unserved],
+    settings: Settings,
 ) -> tuple[dict[tuple[str, str], str], int, str | None]:
     """(example id, model) -> answer; how many were asked for now; and why the asking stopped, if it did."""
     with database.transaction() as conn:
@@ -282,10 +325,40 @@ def _answers(
                 missing.append((example, name))
             elif before.answer is not None:
                 found[example.id, name] = before.answer
+    now: dict[tuple[str, str], str] = {}
+    for model in unserved:
+        now |= _written(database, author, [one for one, name in missing if name == model.name], model, settings)
+    apart = {model.name for model in unserved}
+    missing = [(one, name) for one, name in missing if name not in apart]
     if not missing:
-        return found, 0, None
-    now, trouble = asyncio.run(_write_all(database, author, missing, settings))
-    return found | now, len(now), trouble
+        return found | now, len(now), None
+    said, trouble = asyncio.run(_write_all(database, author, missing, settings))
+    return found | now | said, len(now) + len(said), trouble
+
+
+def _written(
+    database: Database, author: Author, examples: Sequence[Example], model: Unserved, settings: Settings
+) -> dict[tuple[str, str], str]:
+    """What a model without a server writes for them, kept as all answers are."""
+    if not examples:
+        return {}
+    said = written_apart(
+        model.base,
+        adapter_folder(file_store(settings), model.adapter, models_folder(settings).absolute())
+        if model.adapter
+        else None,
+        [one.prompt for one in examples],
+        [one.answer for one in examples],
+        within=WITHIN,
+        settings=settings,
+    )
+    kept = [
+        _kept(one, model.name, answer.strip() or None, None if answer.strip() else NO_ANSWER)
+        for one, answer in zip(examples, said, strict=True)
+    ]
+    with database.transaction() as conn:
+        store.keep_answers(conn, author.id, kept)
+    return {(one.id, model.name): answer for one, answer in zip(examples, said, strict=True) if answer.strip()}
 
 
 async def _write_all(
@@ -326,11 +399,15 @@ async def _write_one(writer: Writer, example: Example) -> store.KeptAnswer:
         answer, reason = (written, None) if written else (None, NO_ANSWER)
     except ChatRefused as error:
         reason = f"the model refused it: {error}"
+    return _kept(example, writer.name, answer, reason)
+
+
+def _kept(example: Example, name: str, answer: str | None, reason: str | None) -> store.KeptAnswer:
     return store.KeptAnswer(
         document_id=example.document_id,
-        key=_key(example, writer.name),
+        key=_key(example, name),
         purpose=PURPOSE,
-        model=writer.name,
+        model=name,
         prompt_version=prompts.load(FORMS[KINDS[example.category]].template).version,
         answer=answer,
         reason=reason,

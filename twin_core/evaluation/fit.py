@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twin_core.errors import InvalidInput
-
-DEFAULT_WINDOW = 1024
-"""Tokens a model sees at once, where its configuration does not say less."""
+from twin_core.writing.without_server import DEFAULT_WINDOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,13 +46,13 @@ async function open(one, focus = false) {
   try {
     problem(wrong, null);
     const card_ = await get(`/v1/adapters/${encodeURIComponent(one.id)}/scorecard`).catch((error) => { if (error.status === 404) return null; throw error; });
-    const pairs = card_?.samples ? await get(`/v1/adapters/${encodeURIComponent(one.id)}/samples`).catch((error) => { if (error.status === 404) return null; throw error; }) : null;
+    const pairs = card_?.samples ? await get(`/v1/adapters/${encodeURIComponent(one.id)}/samples`).catch((error) => error.status === 404 ? null : { trouble: error.message }) : null;
     put(detail,
       el("header.head", {}, el("div", {}, el("h2", {}, `v${one.version}`), el("p", {}, ...tags(one))),
         el("button.quiet", { type: "button", onclick: () => { opened = null; show(detail, false); at("list").querySelector(`[data-adapter="${CSS.escape(one.id)}"] button`)?.focus(); } }, "Close")),
       ...(one.tainted_at ? [el("p.alarm", {}, `A document that it learnt was forgotten on ${day(one.tainted_at)}. It may not serve; train again without it.`)] : []),
       ...(card_ ? measured(one, card_) : [el("p", {}, `It was never measured. Run `, el("code", {}, `twin evaluate --adapter v${one.version}`), ".")]),
-      ...(pairs ? [blind(one, card_, pairs)] : []),
+      ...(pairs?.trouble ? [el("p.problem", { role: "alert" }, `The answers to compare cannot be shown. ${pairs.trouble}`)] : pairs ? [blind(one, card_, pairs)] : []),
       decide(one),
     );
     show(detail);

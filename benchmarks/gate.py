@@ -26,8 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.retrieval import scratch  # noqa: E402
 from tests.champion.gate import Gate, altered, others_passages, shuffled  # noqa: E402
-from twin_core.models.stand_in import make_llama  # noqa: E402
-from twin_core.models.tiny_base import reference_texts  # noqa: E402
+from twin_core.models.tiny_base import ensure_tiny_base  # noqa: E402
 from twin_core.promotion import TRAINING_TEXT, Decision, Verdict  # noqa: E402
 from twin_core.runtime.urls import url_for  # noqa: E402
 from twin_core.settings import Settings  # noqa: E402
@@ -81,7 +80,7 @@ CASES = (
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--only", nargs="*", choices=[case.name for case in CASES], default=[])
-    arguments.add_argument("--base", type=Path, help="A base model. Default: a small one, made now.")
+    arguments.add_argument("--base", type=Path, help="A base model. Default: the tiny base, made now.")
     arguments.add_argument("--answers", type=int, default=96)
     asked = arguments.parse_args()
     table = Table("challenger", "style", "fit", "content", "grounding", "safety", "what it learnt", "verdict", "reason")
@@ -128,8 +127,7 @@ def taught(base: Path | None) -> Iterator[Settings]:
     """Settings with a Postgres of their own and a base that can spell; gone afterwards."""
     with scratch(postgres_shared_buffers="512MB", mlflow_url="off", role_secret="bench") as settings:
         if base is None:
-            base = settings.home.parent / "base"
-            make_llama(reference_texts()[:40], base, card="{texts} {parameters}", seconds=None, steps=60)
+            base = ensure_tiny_base(settings.home.parent / "models")
         yield settings.model_copy(update={"base_model": str(base)})
 
 

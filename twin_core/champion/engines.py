@@ -6,17 +6,15 @@ process of their own (`fleet.py`).
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
 from twin_core.champion import fleet
-from twin_core.errors import InvalidInput, ServiceUnavailable, TwinError
+from twin_core.errors import InvalidInput, ServiceUnavailable
 from twin_core.models import copies, lora_servers
 from twin_core.models.adapter_files import adapter_folder
 from twin_core.models.local_server import models_folder
-from twin_core.runtime.services import child_environment
+from twin_core.runtime.apart import run_apart
 from twin_core.settings import Settings
 from twin_core.store import registry
 from twin_core.store.adapters import Adapter
@@ -83,13 +81,15 @@ def merge(adapter: Adapter, deployment: Deployment, *, settings: Settings, files
         return
     models = models_folder(settings).absolute()
     given = adapter_folder(files, adapter, models)
-    command = [sys.executable, "-m", "twin_core.models.merging", adapter.base_model, str(given), str(folder)]
-    ended = subprocess.run(
-        [*command, adapter.base_hash], env=child_environment(settings), capture_output=True, text=True, check=False
+    run_apart(
+        "twin_core.models.merging",
+        adapter.base_model,
+        str(given),
+        str(folder),
+        adapter.base_hash,
+        settings=settings,
+        failed=f"{deployment.served_name} could not be merged",
     )
-    if ended.returncode:
-        said = ended.stderr.strip().splitlines()
-        raise TwinError(f"{deployment.served_name} could not be merged: {said[-1] if said else ended.returncode}")
 
 
 def _await_local(database: Database, deployment: Deployment, settings: Settings) -> None:

@@ -278,6 +278,8 @@ def _unserved(database: Database, author: Author, settings: Settings) -> list[Un
     """What is named of BASE and ADAPTER: the model that is fine-tuned, and the author's newest SFT adapter on it, which is the base
     as long as there is none.
     """
+    if not {BASE, ADAPTER} & set(settings.dataset_rejected_models):
+        return []
     base = bases.base_name(settings)
     with database.transaction() as conn:
         newest = newest_adapter(conn, author.id, "sft")

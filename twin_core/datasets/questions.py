@@ -69,8 +69,10 @@ def to_measure(sections: Iterable[Section], *, text: Callable[[str], str]) -> It
     for section in sections:
         by_document.setdefault(section.document.document_id, []).append(section)
     for own in by_document.values():
-        found = ((section, question(section, text(section.text))) for section in sorted(own, key=_by_chance))
-        yield from [(section, draft) for section, draft in found if draft is not None][:1]
+        for section in sorted(own, key=_by_chance):
+            if draft := question(section, text(section.text)):
+                yield section, draft
+                break
 
 
 def asked(

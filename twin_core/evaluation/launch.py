@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from uuid import UUID
 
-from twin_core.errors import TwinError
 from twin_core.records import Author
-from twin_core.runtime.services import child_environment
+from twin_core.runtime.apart import run_apart
 from twin_core.settings import Settings
 from twin_core.store import registry
 from twin_core.store.adapters import Adapter
@@ -38,15 +35,6 @@ def run_evaluation(
         "prompts": prompts,
         "parent": os.getpid(),
     }
-    ended = subprocess.run(
-        [sys.executable, "-m", "twin_core.evaluation.process", json.dumps(job)],
-        env=child_environment(settings) | {"TOKENIZERS_PARALLELISM": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        said = [line for line in ended.stderr.splitlines() if line.strip()]
-        raise TwinError(f"The evaluation failed: {said[-1] if said else f'exit code {ended.returncode}'}")
+    made = run_apart("twin_core.evaluation.process", json.dumps(job), settings=settings, failed="The evaluation failed")
     with database.transaction() as conn:
-        return registry.evaluation_by_id(conn, author.id, UUID(ended.stdout.strip().splitlines()[-1]))
+        return registry.evaluation_by_id(conn, author.id, UUID(made))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 
 from twin_core.errors import TwinError
 from twin_core.models import bases
+from twin_core.runtime.apart import run_apart
 from twin_core.runtime.parent import end_with_parent
-from twin_core.runtime.services import child_environment
 from twin_core.settings import Settings
 from twin_core.settings import settings as settings_of_process
 
@@ -116,18 +115,13 @@ def written_apart(
         "within": within,
         "parent": os.getpid(),
     }
-    ended = subprocess.run(
-        [sys.executable, "-m", "twin_core.writing.without_server"],
-        input=json.dumps(job),
-        env=child_environment(settings) | {"TOKENIZERS_PARALLELISM": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
+    said = run_apart(
+        "twin_core.writing.without_server",
+        settings=settings,
+        failed="No answers could be written",
+        given=json.dumps(job),
     )
-    if ended.returncode:
-        said = [line for line in ended.stderr.splitlines() if line.strip()]
-        raise TwinError(f"No answers could be written: {said[-1] if said else f'exit code {ended.returncode}'}")
-    found: list[str] = json.loads(ended.stdout.splitlines()[-1])
+    found: list[str] = json.loads(said)
     return found
 
 

@@ -8,12 +8,15 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from twin_core.evaluation.content import Remembering
 from twin_core.evaluation.fit import Fit
 from twin_core.evaluation.pieces import Paragraphs
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.safety import TrainingText
 from twin_core.evaluation.scorecard import Case, Ruler, Scorecard, scorecard
 from twin_core.evaluation.style import profile_of
+from twin_core.models.embedder import embedder
+from twin_core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +66,11 @@ GROUNDED = "The winter list has 40 entries [1]."
 @cache
 def ruler() -> Ruler:
     seen = demo_documents()[::2]
-    return Ruler(profile=profile_of(seen), training=TrainingText([" ".join(document) for document in seen]))
+    return Ruler(
+        profile=profile_of(seen),
+        training=TrainingText([" ".join(document) for document in seen]),
+        encoder=Remembering(embedder(Settings(_env_file=None))),
+    )
 
 
 def answers() -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ def test_the_text_itself_is_as_like_as_can_be_and_an_unrelated_one_is_not() -> N
     encoder = embedder(Settings(_env_file=None))
     same, other, nothing = content([BACKUPS, BREAD, ""], [BACKUPS] * 3, encoder)
     assert all(value == pytest.approx(1, abs=0.01) for value in same.values())
-    assert set(same) == {"chrf", "bleu", "rouge_l", "similarity"}
+    assert set(same) == {"chrf", "bleu", "rouge_l", "similarity", "content"}
     assert all(other[metric] < 0.35 for metric in same)
     assert set(nothing.values()) == {0.0}
 
@@ -34,6 +34,20 @@ def test_a_paraphrase_is_nearer_in_meaning_than_in_letters() -> None:
     encoder = embedder(Settings(_env_file=None))
     (found,) = content(["Each Friday we try a recovery; in March one needed forty minutes."], [BACKUPS], encoder)
     assert found["similarity"] > found["bleu"] + 0.3
+
+
+def test_a_short_answer_on_the_matter_is_nearer_than_a_long_one_on_another() -> None:
+    encoder = embedder(Settings(_env_file=None))
+    short, long = content(["We restore the backup every week.", f"{BREAD} {BREAD} {BREAD}"], [BACKUPS] * 2, encoder)
+    assert short["content"] > long["content"] + 0.3
+    assert short["chrf"] < long["chrf"] + 0.2  # letters alone hardly tell them apart
+
+
+def test_content_is_nought_for_what_the_author_wrote_about_other_matters() -> None:
+    encoder = embedder(Settings(_env_file=None))
+    swapped = content([BREAD, BACKUPS], [BACKUPS, BREAD], encoder)
+    assert [one["content"] for one in swapped] == [pytest.approx(0, abs=1e-6)] * 2
+    assert content([""], [BACKUPS], encoder)[0]["content"] == 0
 
 
 def test_an_empty_reference_is_refused() -> None:

@@ -11,7 +11,7 @@ let who = null, opened = null;
 
 const GOOD = new Set(["better", "fresher"]);
 const STATE = { serving: "answers now", previous: "to go back to", starting: "is being brought up", failed: "did not come up", stopped: "stopped", withdrawn: "gone back from" };
-const METRIC = { style: "style", style_embedding: "style embedding (not gated)", fit: "fit (bits per byte, less is better)", chrf: "chrF", bleu: "BLEU", rouge_l: "ROUGE-L", similarity: "similarity", grounding: "grounding", safety: "safety", copied_share: "copied, share", longest_copy: "longest copy, words", personal_data: "personal data", harm: "harm", judge: "taken for the author's by the judge (0.5: cannot be told apart; not gated)", judge_accuracy: "accuracy by the judge, 1 to 3 (for comparison only)", judge_style: "style by the judge, 1 to 3 (for comparison only)" };
+const METRIC = { style: "style", style_embedding: "style embedding (not gated)", fit: "fit (bits per byte, less is better)", content: "content (0: as near as other matters of the author, 1: what the author wrote)", chrf: "chrF", bleu: "BLEU", rouge_l: "ROUGE-L", similarity: "similarity", grounding: "grounding", safety: "safety", copied_share: "copied, share", longest_copy: "longest copy, words", personal_data: "personal data", harm: "harm", judge: "taken for the author's by the judge (0.5: cannot be told apart; not gated)", judge_accuracy: "accuracy by the judge, 1 to 3 (for comparison only)", judge_style: "style by the judge, 1 to 3 (for comparison only)" };
 
 async function list() {
   const found = (await get("/v1/adapters")).adapters;

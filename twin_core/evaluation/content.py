@@ -1,7 +1,8 @@
-"""Does an answer say what the author said there? Likeness in characters, words, order and meaning, each from 0 to 1.
+"""Does an answer say what the author said there? Likeness in characters, words, order and meaning.
 
-All four are low when two people answer one question well in their own ways; only differences between two systems on the same prompts
-say something. chrF is the one that a guardrail reads: of the four it is least moved by length and spelling.
+All are low when two people answer one question well in their own ways; only differences between two systems on the same prompts
+say something. The guardrail reads `content`, which is made from the cosine of embeddings: chrF, BLEU and ROUGE rise with the length of
+an answer more than with its subject (`benchmarks/content.py`).
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ class Remembering:
         return np.array([self._known[text] for text in texts])
 
 
-METRICS = ("chrf", "bleu", "rouge_l", "similarity")
-
-
 def content(answers: Sequence[str], references: Sequence[str], encoder: Encoder | None) -> list[dict[str, float]]:
-    """chrF, BLEU, ROUGE-L and (with an encoder) the cosine of embeddings, one dict per answer.
+    """chrF, BLEU, ROUGE-L and with an encoder `similarity` and `content`, one dict per answer.
 
     chrF and BLEU are sacrebleu's for single sentences, divided by 100; BLEU with effective order, so that a short
-    answer is not 0 for want of four-grams. An empty answer is 0 throughout. Raises InvalidInput for an empty reference.
+    answer is not 0 for want of four-grams. `similarity` is the cosine of embeddings. `content` is the same on a scale that does not
+    depend on the encoder: 0 is as near as the author's texts about other matters are (the mean cosine of two different references), 1 is
+    what the author wrote. An answer further off than those is below 0. An empty answer is 0, and of `content` 0 at most.
+    Raises InvalidInput for an empty reference.
     """
     if len(answers) != len(references):
         raise InvalidInput(f"{len(answers)} answers need as many references; here are {len(references)}.")
@@ -65,13 +66,24 @@ def content(answers: Sequence[str], references: Sequence[str], encoder: Encoder 
         for answer, reference in zip(answers, references, strict=True)
     ]
     if encoder is not None:
+        elsewhere = other_matters(references, encoder)
         for one, similarity in zip(found, _similarities(answers, references, encoder), strict=True):
             one["similarity"] = similarity
+            one["content"] = (similarity - elsewhere) / (1 - elsewhere) if similarity else min(-elsewhere, 0.0)
     return found
+
+
+def other_matters(references: Sequence[str], encoder: Encoder) -> float:
+    """The mean cosine of two different references; 0 where there is only one."""
+    vectors = encoder.encode(list(dict.fromkeys(references)))
+    if len(vectors) == 1:
+        return 0.0
+    likeness = vectors @ vectors.T
+    return float((likeness.sum() - np.trace(likeness)) / (len(vectors) * (len(vectors) - 1)))
 
 
 def _similarities(answers: Sequence[str], references: Sequence[str], encoder: Encoder) -> list[float]:
     said = [answer.strip() for answer in answers]
     vectors = encoder.encode([answer or "-" for answer in said])
     cosines = (vectors * encoder.encode(references)).sum(axis=1)
-    return [max(float(cosine), 0.0) if answer else 0.0 for answer, cosine in zip(said, cosines, strict=True)]
+    return [float(cosine) if answer else 0.0 for answer, cosine in zip(said, cosines, strict=True)]

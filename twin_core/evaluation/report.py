@@ -22,6 +22,7 @@ METRICS = {
     "style": "style, z-score: 0 is typical of the author",
     "style_embedding": "style embedding, cosine with the author's centroid (not gated)",
     "fit": "fit, bits per byte of the author's text (less is better)",
+    "content": "content: 0 is as near as the author's texts about other matters, 1 what the author wrote",
     "chrf": "chrF against the author's text, 0 to 1",
     "bleu": "BLEU, 0 to 1",
     "rouge_l": "ROUGE-L, 0 to 1",

@@ -57,6 +57,7 @@ class Ruler:
     """Of the author's training texts; of held-out ones it would have seen what it judges."""
     training: TrainingText
     encoder: Encoder | None = None
+    """Without one content is not measured, and grounding sees words alone."""
     public: tuple[str, ...] = ()
     """Addresses and numbers that the author published."""
     hostility: Callable[[str], float] = hostility
@@ -162,7 +163,7 @@ def measure(
     for case, one in zip(cases, content(answers, [case.reference for case in cases], ruler.encoder), strict=True):
         for metric, value in one.items():
             metrics.setdefault(metric, []).append(float("nan") if case.question else value)
-    metrics["content"] = metrics["chrf"]
+    metrics.setdefault("content", [float("nan")] * len(cases))  # without an encoder
     metrics["grounding"] = [
         grounding(answer, case.passages, ruler.encoder).share if case.question and case.passages else float("nan")
         for case, answer in zip(cases, answers, strict=True)

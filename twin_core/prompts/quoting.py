@@ -51,7 +51,7 @@ def quoted(prompt: str) -> tuple[str, ...]:
 def passage_quoted(label: int, passage: Passage) -> str:
     """One passage under its label: where it comes from, then its text between delimiters."""
     date = f", {passage.written_at:%Y-%m-%d}" if passage.written_at else ""
-    where = f"{passage.title} ({passage.category}{date}, {passage.location})"
+    where = f"{passage.title} ({passage.category}{date}, {_public(passage.location)})"
     return f"[{label}] {_one_line(where)}\n{delimited(label, passage.text)}"
 
 
@@ -65,6 +65,13 @@ def link_quoted(label: int, link: LinkedText) -> str:
 def delimited(label: int | str, text: str) -> str:
     """Any text as data: between delimiters that nothing in it can close."""
     return f"<passage-{label}>\n{harmless(text).strip()}\n</passage-{label}>"
+
+
+def _public(location: str) -> str:
+    """A web address as it is; of a file its name alone. Its folder is a matter of one machine: a model that learnt it would write
+    it down elsewhere, and the same texts in another folder would make another dataset.
+    """
+    return location if location.startswith(("https://", "http://")) else location.rpartition("/")[2]
 
 
 def _one_line(where: str) -> str:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ from twin_core import identity, prompts
 from twin_core.datasets.passages import Section, count_words
 from twin_core.errors import ServiceUnavailable
 from twin_core.models.chat import ChatClient, ChatError, ChatRefused, Message, model_name
+from twin_core.models.forms import Unusable, decoded, filled
 from twin_core.models.local_server import STAND_IN
 from twin_core.prompts.languages import language_name
 from twin_core.prompts.quoting import harmless
@@ -32,8 +34,6 @@ from twin_core.text.fingerprint import words
 RULES_VERSION = "1"
 """Raise it when the rules give another instruction for the same passage."""
 PURPOSE = "instruction"
-ATTEMPTS = 3
-"""The first and two more, each told what was wrong before."""
 AT_ONCE = 4
 """Requests in flight: what a local server batches well, and few enough for one on a processor."""
 MAX_TOKENS = 160
@@ -48,7 +48,6 @@ _SCHEMA: Mapping[str, object] = {
     "required": ["instruction"],
     "additionalProperties": False,
 }
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _SELF_TALK = re.compile(r"\b(?:the|this|given) (?:text|passage|excerpt)\b|\bthe author\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"\A\s*(.+?(?:[.!?…:][\"'”’)\]*_]*(?=\s)|[。！？][」』”]*|\n\s*\n|\Z))", re.DOTALL)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)|https?://\S+|[`*_#]+")
@@ -172,10 +171,6 @@ class Draft:
 
 class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     instruction: str
-
-
-class _Unusable(ValueError):
-    """The model's answer is no instruction; says why, in words that the model is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,21 +387,14 @@ async def _ask_one(client: ChatClient, settings: Settings, section: Section, gat
     values = _values(section)
     system = Message(role="system", content=template.fill("system", **values))
     user = Message(role="user", content=template.fill("user", **values))
-    messages, instruction, reason = [system, user], None, UNUSABLE
+    instruction, reason = None, UNUSABLE
     async with gate:
-        for attempt in range(ATTEMPTS):
-            try:
-                said = await client.complete(
-                    messages, max_tokens=MAX_TOKENS, temperature=0.0, seed=attempt, schema=_SCHEMA
-                )
-                instruction = _valid(said.text, section)
-                break
-            except ChatRefused as error:  # the same again would be refused again
-                reason = f"the model refused it: {error}"
-                break
-            except _Unusable as wrong:
-                said_so = Message(role="user", content=f"That cannot be used: {wrong}. Answer again, with JSON alone.")
-                messages = [system, user, Message(role="assistant", content=said.text or "{}"), said_so]
+        try:
+            instruction = await filled(
+                client, [system, user], partial(_valid, section=section), schema=_SCHEMA, max_tokens=MAX_TOKENS
+            )
+        except ChatRefused as error:  # the same again would be refused again
+            reason = f"the model refused it: {error}"
     return KeptAnswer(
         document_id=section.document.document_id,
         key=key_of(section),
@@ -419,21 +407,15 @@ async def _ask_one(client: ChatClient, settings: Settings, section: Section, gat
 
 
 def _valid(said: str, section: Section) -> str:
-    """The instruction in an answer. Raises _Unusable."""
-    found = _OBJECT.search(said)
-    if found is None:
-        raise _Unusable("it holds no JSON object")
-    try:
-        instruction = msgspec.json.decode(found[0], type=_Answer).instruction.strip()
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise _Unusable('it is not of the form {"instruction": "..."}') from error
+    """The instruction in an answer. Raises Unusable."""
+    instruction = decoded(said, _Answer, described='of the form {"instruction": "..."}').instruction.strip()
     length = count_words(instruction)
     if not LEAST_WORDS <= length <= MOST_WORDS * (2 if section.document.language in {"zh", "ja", "ko"} else 1):
-        raise _Unusable(f"it has {length} words, not {LEAST_WORDS} to {MOST_WORDS}")
+        raise Unusable(f"it has {length} words, not {LEAST_WORDS} to {MOST_WORDS}")
     if _SELF_TALK.search(instruction):
-        raise _Unusable("it speaks of the text instead of asking for it")
+        raise Unusable("it speaks of the text instead of asking for it")
     asked, there = words(instruction), words(section.text)
     runs = {tuple(there[at : at + COPIED]) for at in range(len(there) - COPIED + 1)}
     if any(tuple(asked[at : at + COPIED]) in runs for at in range(len(asked) - COPIED + 1)):
-        raise _Unusable("it quotes the text")
+        raise Unusable("it quotes the text")
     return instruction

@@ -9,9 +9,9 @@ each pair is a request of its own. No gate reads any of it.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -35,8 +35,9 @@ from twin_core.models.chat import (
     ChatUnreachable,
     Message,
 )
+from twin_core.models.forms import decoded, filled
 from twin_core.promotion import AUTHOR
-from twin_core.prompts.quoting import delimited, harmless
+from twin_core.prompts.quoting import delimited
 from twin_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,13 +52,10 @@ WORDS = 150
 """Of each text of a pair, at most: about as long as the longest answers are."""
 SAMPLES = 4
 """Texts of the author, of WORDS words, that it learns their manner from."""
-ATTEMPTS = 3
-"""The first and two more, each told what was wrong before."""
 AT_ONCE = 4
 """Requests in flight: what a local server batches well, and few enough for one on a processor."""
 MAX_TOKENS = 100
 
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _PLACES: tuple[Literal["first"], Literal["second"]] = ("first", "second")
 _WHY: Mapping[type[BaseException], str] = {
     ChatUnreachable: "does not answer",
@@ -116,7 +114,7 @@ class Judged:
     asked: int
     """Questions."""
     unusable: int
-    """Of these, those that had no answer of the form asked for in ATTEMPTS attempts, or that the server refused."""
+    """Of these, those that had no answer of the form asked for after all attempts, or that the server refused."""
     trouble: str | None
     """Why it ended early, said of the judge: `does not answer`."""
 
@@ -261,36 +259,14 @@ async def _ask(client: ChatClient, gate: asyncio.Semaphore, question: _Question)
         Message(role="system", content=template.fill("system")),
         Message(role="user", content=template.fill("user", **question.values)),
     ]
-    messages = opening
     async with gate:
-        for attempt in range(ATTEMPTS):
-            said = await client.complete(
-                messages, max_tokens=MAX_TOKENS, temperature=0.0, seed=attempt, schema=_SCHEMAS[question.form]
-            )
-            try:
-                return _read(said.text, question.form)
-            except _Unusable as wrong:
-                again = f"That cannot be used: {wrong}. Answer again, with JSON alone."
-                messages = [
-                    *opening,
-                    Message(role="assistant", content=harmless(said.text) or "{}"),
-                    Message(role="user", content=again),
-                ]
-    return None
-
-
-class _Unusable(Exception):
-    """The judge's answer is not what it was asked for."""
-
-
-def _read(said: str, form: type[_Pick | _Grades]) -> _Pick | _Grades:
-    found = _OBJECT.search(said)
-    if found is None:
-        raise _Unusable("it holds no JSON object")
-    try:
-        return msgspec.json.decode(found[0], type=form)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise _Unusable("it is not of the form that was asked for") from error
+        return await filled(
+            client,
+            opening,
+            partial(decoded, form=question.form),
+            schema=_SCHEMAS[question.form],
+            max_tokens=MAX_TOKENS,
+        )
 
 
 def _trouble(found: Sequence[Any]) -> str | None:

@@ -87,10 +87,11 @@ def load_tokenizer(base: str) -> Any:
     return tokenizer
 
 
-def load_model(base: str, *, quantised: bool = False) -> Any:
-    """The base on the best device there is: bfloat16 on a GPU that computes in it, else float32.
+def load_model(base: str, *, quantised: bool = False, attention: str | None = None) -> Any:
+    """The base, to be moved to the best device: bfloat16 where a GPU computes in it, else float32.
 
-    `quantised` loads it in four bits (QLoRA). Raises InvalidInput where that is impossible or the base is not found.
+    `quantised` loads it in four bits (QLoRA), on the GPU already. `attention` is an implementation in transformers' words,
+    which chooses one itself where none is named. Raises InvalidInput where that is impossible or the base is not found.
     """
     if quantised:
         check_quantisation()
@@ -100,7 +101,7 @@ def load_model(base: str, *, quantised: bool = False) -> Any:
 
     transformers_logging.disable_progress_bar()
     dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
     if quantised:
         from transformers import BitsAndBytesConfig
 

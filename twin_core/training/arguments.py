@@ -98,8 +98,17 @@ def dataset(rows: Rows) -> Any:
 
 def packs(config: TrainingConfig) -> bool:
     """Whether rows are packed. Only FlashAttention keeps packed rows from seeing each other."""
-    if config.packing != "auto":
-        return config.packing
+    return _flash() if config.packing == "auto" else config.packing
+
+
+def attention(config: TrainingConfig) -> str | None:
+    """What the base must be loaded with. FlashAttention is never taken unasked, and what is taken instead masks packed rows
+    from each other over the whole pack, at the cost of its length squared.
+    """
+    return "flash_attention_2" if packs(config) and _flash() else None
+
+
+def _flash() -> bool:
     import torch
 
     return torch.cuda.is_available() and importlib.util.find_spec("flash_attn") is not None

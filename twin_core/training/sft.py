@@ -51,7 +51,7 @@ def train_sft(
         eval_packing=False,
         completion_only_loss=True,
     )
-    model = bases.load_model(base, quantised=config.peft == "qlora")
+    model = bases.load_model(base, quantised=config.peft == "qlora", attention=arguments.attention(config))
     base_hash = bases.fingerprint(base, model)
     trainer = SFTTrainer(
         model=model,

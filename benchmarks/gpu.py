@@ -33,11 +33,11 @@ from rich.console import Console
 from rich.table import Table
 
 from twin_core.models import bases
-from twin_core.models.stand_in import _save_tokenizer, _tokenizer
+from twin_core.models.stand_in import save_tokenizer, tokenizer_of
 from twin_core.training.config import TrainingConfig, load_config
 from twin_core.training.dpo import train_dpo
 from twin_core.training.estimate import DEVICES, GIB, Device, estimate
-from twin_core.training.rows import _Lengths, instruct_rows
+from twin_core.training.rows import Lengths, instruct_rows
 from twin_core.training.sft import train_sft
 
 ROOT = Path(__file__).parents[1]
@@ -133,7 +133,7 @@ def make_model(config: TrainingConfig, base: str, _: Mark) -> None:
     """A model of the shape with random weights, with a tokenizer of its own; its rows use a part of its vocabulary."""
     from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
-    shape, tokenizer = config.shape, _tokenizer(TEXTS)
+    shape, tokenizer = config.shape, tokenizer_of(TEXTS)
     assert shape is not None
     configuration = (Qwen2Config if shape.attention_bias else LlamaConfig)(
         vocab_size=shape.vocabulary, hidden_size=shape.hidden, num_hidden_layers=shape.layers,
@@ -145,13 +145,13 @@ def make_model(config: TrainingConfig, base: str, _: Mark) -> None:
     with torch.device("cuda" if GPU else "cpu"):
         model = AutoModelForCausalLM.from_config(configuration, dtype=torch.bfloat16)
     model.save_pretrained(base)
-    _save_tokenizer(tokenizer, Path(base))
+    save_tokenizer(tokenizer, Path(base))
 
 
 def frame(config: TrainingConfig, base: str) -> pl.DataFrame:
     """Rows for all steps: as many words as fit into `max_length`, then a word of one token until it is full."""
     tokenizer, prompt = bases.load_tokenizer(base), [{"role": "user", "content": "Write on."}]
-    lengths, words, found = _Lengths(tokenizer, config.max_length), cycle(" ".join(TEXTS).split(" ")), []
+    lengths, words, found = Lengths(tokenizer, config.max_length), cycle(" ".join(TEXTS).split(" ")), []
     for number in range((config.max_steps or 1) * config.batch * config.accumulate):
         answer, used = "a", lengths.whole(prompt, "a")
         while (used := used + len(tokenizer(f" {(word := next(words))}")["input_ids"])) <= config.max_length:

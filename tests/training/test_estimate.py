@@ -51,6 +51,20 @@ def test_an_8b_on_a_4090_is_near_what_torchtune_publishes(peft: str, gib: float,
     assert found.tokens_per_second(RTX_4090) == pytest.approx(tokens_per_second, rel=1 / 3)
 
 
+@pytest.mark.parametrize(
+    ("size", "peft", "gib", "tokens_per_second"),
+    [("8b", "lora", 18.5, 7332), ("8b", "qlora", 8.0, 7568), ("0.5b", "lora", 3.5, 49972), ("0.5b", "qlora", 2.7, 52191)],
+)  # fmt: skip
+def test_large_and_small_models_on_an_h200_are_near_what_was_measured(
+    size: str, peft: str, gib: float, tokens_per_second: float
+):
+    """`benchmarks/gpu.py` on one H200, which computes as an H100 does. Speed is calibrated on it, memory is not."""
+    h100 = next(device for device in DEVICES if device.name.startswith("H100"))
+    found = estimate(load_config(size, {"peft": peft, "accumulate": 2}))
+    assert found.bytes / GIB == pytest.approx(gib, rel=1 / 3)
+    assert found.tokens_per_second(h100) == pytest.approx(tokens_per_second, rel=1 / 3)
+
+
 def test_what_does_not_fit_says_so_and_four_bits_help():
     config = load_config("70b")
     assert not estimate(config).fits(RTX_4090)

@@ -130,7 +130,7 @@ def make_llama(
 
     transformers_logging.disable_progress_bar()
     torch.manual_seed(seed)
-    tokenizer = _tokenizer(texts)
+    tokenizer = tokenizer_of(texts)
     pad, end = (tokenizer.token_to_id(token) for token in ("<|pad|>", "<|end|>"))
     configuration = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -160,11 +160,12 @@ def make_llama(
         do_sample=True, temperature=0.6, top_p=0.9, repetition_penalty=1.05, eos_token_id=end, pad_token_id=pad
     )
     model.eval().save_pretrained(folder)
-    _save_tokenizer(tokenizer, folder)
+    save_tokenizer(tokenizer, folder)
     (folder / "README.md").write_text(card.format(texts=len(texts), parameters=model.num_parameters()))
 
 
-def _tokenizer(texts: Sequence[str]) -> Any:
+def tokenizer_of(texts: Sequence[str]) -> Any:
+    """A byte-level BPE tokenizer of VOCABULARY tokens, learnt from these texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -182,7 +183,8 @@ def _tokenizer(texts: Sequence[str]) -> Any:
     return tokenizer
 
 
-def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write it into a model's folder as transformers reads it, with its chat template."""
     from transformers import PreTrainedTokenizerFast
 
     wrapped = PreTrainedTokenizerFast(

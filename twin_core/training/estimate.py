@@ -22,19 +22,28 @@ _LIVE_PER_LAYER = 34
 attention matrix, which FlashAttention never writes)."""
 _QLORA_SLOWER = 0.78
 """Dequantising on the way: 2,413 to 3,083 tokens/s in the same published pair."""
+_NARROW, _WIDE = 2000, 4096
+"""Narrow layers keep a GPU waiting: of its teraflops a model reaches width / (width + _NARROW), taken as whole at the width of an 8B.
+From runs of 0.5B and 8B on one H200 (docs/train.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A kind of device: memory in GiB, and the teraflops that training reaches on it, which are fewer than its maker states."""
+    """A kind of device: memory in GiB, and the teraflops that training an 8B reaches on it, which are fewer than its maker states."""
 
     name: str
     memory: float
     teraflops: float
+    gpu: bool = True
+
+    def reached(self, width: int) -> float:
+        """Teraflops with layers of this width."""
+        whole = _WIDE / (_WIDE + _NARROW)
+        return self.teraflops * (min(width / (width + _NARROW) / whole, 1.0) if self.gpu else 1.0)
 
 
 DEVICES = (
-    Device("2 CPU cores", 16, 0.1),
+    Device("2 CPU cores", 16, 0.1, gpu=False),
     Device("RTX 4090", 24, 140),
     Device("A100 80 GB", 80, 140),
     Device("H100 80 GB", 80, 400),
@@ -54,6 +63,7 @@ class Estimate:
     memory: dict[str, int]
     flops_per_token: float
     slower: float
+    width: int
 
     @property
     def share(self) -> float:
@@ -64,7 +74,7 @@ class Estimate:
         return sum(self.memory.values())
 
     def tokens_per_second(self, device: Device) -> float:
-        return device.teraflops * 1e12 / self.flops_per_token * self.slower
+        return device.reached(self.width) * 1e12 / self.flops_per_token * self.slower
 
     def fits(self, device: Device) -> bool:
         return self.bytes <= device.memory * GIB
@@ -87,6 +97,7 @@ def estimate(config: TrainingConfig, shape: Shape | None = None) -> Estimate:
         memory=_memory(config, shape, total, trainable, tokens),
         flops_per_token=_flops(config, shape, total),
         slower=_QLORA_SLOWER if config.peft == "qlora" else 1.0,
+        width=shape.hidden,
     )
 
 

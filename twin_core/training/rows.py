@@ -43,7 +43,7 @@ class Rows:
     """Of what the loss is taken on."""
 
 
-class _Lengths:
+class Lengths:
     """Counts tokens as the trainer will: the conversation through the base's own chat template."""
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
@@ -89,7 +89,7 @@ def _shortened(text: str, end: int) -> str:
 
 def instruct_rows(frame: pl.DataFrame, tokenizer: Any, max_length: int) -> Rows:
     """Rows of `prompt` and `completion` as messages. Raises InvalidInput when there are none, or most do not fit."""
-    lengths = _Lengths(tokenizer, max_length)
+    lengths = Lengths(tokenizer, max_length)
     rows, ids, cut, tokens, learnt = [], [], 0, 0, 0
     for identifier, prompt, answer in frame.select("id", "prompt", "completion").iter_rows():
         fitted = lengths.fitted(prompt, answer)
@@ -109,7 +109,7 @@ def preference_rows(frame: pl.DataFrame, tokenizer: Any, max_length: int) -> Row
     Both answers are cut on their own, and a row in which one of them has no room is left out: a pair of which one side was cut
     away would teach the length of the other.
     """
-    lengths = _Lengths(tokenizer, max_length)
+    lengths = Lengths(tokenizer, max_length)
     rows, ids, cut, tokens, learnt = [], [], 0, 0, 0
     for identifier, prompt, *answers in frame.select("id", "prompt", "chosen", "rejected").iter_rows():
         fitted = [lengths.fitted(prompt, answer) for answer in answers]

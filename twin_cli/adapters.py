@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from twin_cli import output
+from twin_cli.authors import Slug, chosen
 from twin_core.champion.judging import as_record, judge, judge_or_judged, require
 from twin_core.champion.mirror import mirror
 from twin_core.errors import InvalidInput, NotFound
@@ -23,10 +24,8 @@ from twin_core.runtime.stores import Stores, stores
 from twin_core.settings import settings
 from twin_core.store import adapters, registry
 from twin_core.store.adapters import Adapter
-from twin_core.store.authors import author_by_slug
 from twin_core.store.files import file_store
 
-AuthorSlug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose twin.")]
 Which = Annotated[str, typer.Argument(metavar="ADAPTER", help="The adapter's version, such as v3.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; needed where the evidence is insufficient.")]
 WhyNot = Annotated[str, typer.Option("--reason", help="Why not: whoever trains the next one reads it.")]
@@ -41,10 +40,10 @@ Card = Annotated[
 Most = Annotated[int, typer.Option("--prompts", min=1, help="Answers to measure; fewer are quicker and say less.")]
 
 
-def models(author: AuthorSlug, *, card: Card = None, as_json: output.AsJson = False) -> None:
+def models(author: Slug = None, *, card: Card = None, as_json: output.AsJson = False) -> None:
     """An author's adapters: what was found of each, what was decided, which one serves."""
     with stores(settings()) as opened, opened.database.transaction() as conn:
-        who = author_by_slug(conn, author)
+        who = chosen(conn, author)
         if card is not None:
             _show_card(conn, who, adapters.resolve_adapter(conn, who.id, card), as_json=as_json)
             return
@@ -67,20 +66,20 @@ def models(author: AuthorSlug, *, card: Card = None, as_json: output.AsJson = Fa
             )
             for one in found
         ],
-        empty=f"No adapter yet. Train one: twin train --author {author}",
+        empty=f"No adapter yet. Train one: twin train --author {who.slug}",
     )
 
 
 def evaluate(
-    author: AuthorSlug, adapter: Evaluated = None, *, prompts: Most = ANSWERS, as_json: output.AsJson = False
+    author: Slug = None, adapter: Evaluated = None, *, prompts: Most = ANSWERS, as_json: output.AsJson = False
 ) -> None:
     """Measure an adapter on held-out documents beside the champion and the base, and say what the rule makes of it."""
     with stores(settings()) as opened:
-        who, chosen = _chosen(opened, author, adapter)
-        output.say(f"Evaluating v{chosen.version} of {who.name}: this takes minutes on a processor.")
-        made = run_evaluation(opened.database, who, chosen, settings=settings(), prompts=prompts)
+        who, candidate = _adapter_of(opened, author, adapter)
+        output.say(f"Evaluating v{candidate.version} of {who.name}: this takes minutes on a processor.")
+        made = run_evaluation(opened.database, who, candidate, settings=settings(), prompts=prompts)
         with opened.database.transaction() as conn:
-            decision = judge(conn, who.id, chosen)
+            decision = judge(conn, who.id, candidate)
         _mirror(who)
     report = file_store(settings()).address(made.report_key) if made.report_key else None
     if as_json:
@@ -101,22 +100,22 @@ def evaluate(
 
 
 def approve(
-    adapter: Which, author: AuthorSlug, *, reason: Reason = None, by: By = None, as_json: output.AsJson = False
+    adapter: Which, author: Slug = None, *, reason: Reason = None, by: By = None, as_json: output.AsJson = False
 ) -> None:
     """Let an adapter serve, if the promotion rule agrees. What serves now answers until the new one is up."""
     from twin_core.champion.promoting import carry_out
 
     with stores(settings()) as opened:
-        who, chosen = _chosen(opened, author, adapter)
+        who, candidate = _adapter_of(opened, author, adapter)
         with opened.database.transaction() as conn:
-            require(judge(conn, who.id, chosen), reason)
-            asked = _decide(conn, who, chosen, "approve", reason=reason, by=by)
-        output.say(f"Bringing v{chosen.version} up; what serves now answers until it is there.")
+            require(judge(conn, who.id, candidate), reason)
+            asked = _decide(conn, who, candidate, "approve", reason=reason, by=by)
+        output.say(f"Bringing v{candidate.version} up; what serves now answers until it is there.")
         done = carry_out(opened.database, who, asked, settings=settings())
     if as_json:
         output.show_json(done)
     elif done.state == "done":
-        output.show(f"v{chosen.version} serves. Back to what served before: twin rollback --author {author}")
+        output.show(f"v{candidate.version} serves. Back to what served before: twin rollback --author {who.slug}")
     _tidy(who)
     if done.state != "done":
         output.warn(str(done.problem))
@@ -124,26 +123,26 @@ def approve(
 
 
 def reject(
-    adapter: Which, author: AuthorSlug, reason: WhyNot, *, by: By = None, as_json: output.AsJson = False
+    adapter: Which, reason: WhyNot, author: Slug = None, *, by: By = None, as_json: output.AsJson = False
 ) -> None:
     """Record that an adapter shall not serve, and why."""
     with stores(settings()) as opened:
-        who, chosen = _chosen(opened, author, adapter)
+        who, candidate = _adapter_of(opened, author, adapter)
         with opened.database.transaction() as conn:
-            asked = _decide(conn, who, chosen, "reject", reason=reason, by=by)
+            asked = _decide(conn, who, candidate, "reject", reason=reason, by=by)
             registry.finish_decision(conn, asked, state="done", decision=None)
             done = registry.approval(conn, who.id, asked)
     if as_json:
         output.show_json(done)
     else:
-        output.show(f"Rejected: v{chosen.version}.")
+        output.show(f"Rejected: v{candidate.version}.")
     _mirror(who)
 
 
-def rollback(author: AuthorSlug, *, reason: Reason = None, as_json: output.AsJson = False) -> None:
+def rollback(author: Slug = None, *, reason: Reason = None, as_json: output.AsJson = False) -> None:
     """Let the adapter that served before serve again, at once."""
     with stores(settings()) as opened, opened.database.transaction() as conn:
-        who = author_by_slug(conn, author)
+        who = chosen(conn, author)
         now = registry.go_back(conn, who.id, reason or f"rolled back by {_me()}")
     if as_json:
         output.show_json({"serving": output.plain(now)})
@@ -152,12 +151,12 @@ def rollback(author: AuthorSlug, *, reason: Reason = None, as_json: output.AsJso
     _tidy(who)
 
 
-def _show_card(conn: Any, who: Author, chosen: Adapter, *, as_json: bool) -> None:
+def _show_card(conn: Any, who: Author, candidate: Adapter, *, as_json: bool) -> None:
     from twin_core.champion.model_card import card_of
 
-    text = card_of(conn, who.id, chosen, judge_or_judged(conn, who.id, chosen), file_store(settings()))
+    text = card_of(conn, who.id, candidate, judge_or_judged(conn, who.id, candidate), file_store(settings()))
     if as_json:
-        output.show_json({"version": chosen.version, "card": text})
+        output.show_json({"version": candidate.version, "card": text})
     else:
         typer.echo(text)
 
@@ -175,22 +174,24 @@ def _mirror(who: Author) -> None:
         output.warn(problem)
 
 
-def _chosen(opened: Stores, slug: str, key: str | None) -> tuple[Author, Adapter]:
+def _adapter_of(opened: Stores, slug: str | None, key: str | None) -> tuple[Author, Adapter]:
     with opened.database.transaction() as conn:
-        who = author_by_slug(conn, slug)
+        who = chosen(conn, slug)
         if key is not None:
             return who, adapters.resolve_adapter(conn, who.id, key)
         for newest in adapters.list_adapters(conn, who.id, limit=1):
             return who, newest
-    raise NotFound(f"There is no adapter of {slug} yet. Train one: twin train --author {slug}")
+    raise NotFound(f"There is no adapter of {who.slug} yet. Train one: twin train --author {who.slug}")
 
 
 def _decide(
-    conn: Any, who: Author, chosen: Adapter, verdict: registry.Verdict, *, reason: str | None, by: str | None
+    conn: Any, who: Author, candidate: Adapter, verdict: registry.Verdict, *, reason: str | None, by: str | None
 ) -> UUID:
     if reason is not None and not reason.strip():
         raise InvalidInput("The reason is empty. Say why in a few words.")
-    return registry.decide(conn, author_id=who.id, adapter_id=chosen.id, verdict=verdict, by=by or _me(), reason=reason)
+    return registry.decide(
+        conn, author_id=who.id, adapter_id=candidate.id, verdict=verdict, by=by or _me(), reason=reason
+    )
 
 
 def _me() -> str:

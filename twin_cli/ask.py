@@ -9,13 +9,13 @@ from uuid import UUID
 import typer
 
 from twin_cli import output
+from twin_cli.authors import Slug, chosen
 from twin_cli.search import How
 from twin_cli.terminal import harmless
 from twin_core.settings import settings
 from twin_core.writing.answer import Answer, Event, Piece, Retrieved, answer
 from twin_core.writing.citations import Citation
 
-AuthorSlug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose twin to ask.")]
 Question = Annotated[list[str], typer.Argument(help="The question, in quotation marks or not.")]
 Most = Annotated[int | None, typer.Option("-k", min=1, max=20, help="The most passages to answer from.")]
 
@@ -24,19 +24,18 @@ EXCERPT = 110
 
 
 def ask(
-    question: Question, author: AuthorSlug, k: Most = None, retrieval: How = None, as_json: output.AsJson = False
+    question: Question, author: Slug = None, k: Most = None, retrieval: How = None, as_json: output.AsJson = False
 ) -> None:
     """Ask the author's twin. When no language model answers, the passages that fit best are the answer.
 
     The answer goes to stdout with its sources below; with --json it is one object with every citation's text.
     """
     from twin_core.runtime.stores import stores
-    from twin_core.store.authors import author_by_slug
 
     here = settings()
     with stores(here) as opened:
         with opened.database.transaction() as conn:
-            who = author_by_slug(conn, author)
+            who = chosen(conn, author)
         show = None if as_json else Screen()
         asked = " ".join(question)
         final = answer(opened.database, who, asked, settings=here, limit=k, retrieval=retrieval, on_event=show)

@@ -15,6 +15,7 @@ from uuid import UUID
 import typer
 
 from twin_cli import output
+from twin_cli.authors import Slug, chosen
 from twin_cli.terminal import harmless
 from twin_core.errors import InvalidInput, NotFound
 from twin_core.records import Category, Passage, SearchFilters, Source
@@ -30,7 +31,6 @@ from twin_core.text.lexical import query_text
 if TYPE_CHECKING:
     from rich.text import Text
 
-Slug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose writing to search.")]
 Words = Annotated[str, typer.Argument(metavar="QUERY", help='What to look for. A "phrase in quotes" must be there.')]
 Number = Annotated[int, typer.Option("-k", "--limit", min=1, max=MAX_LIMIT, help="How many passages.")]
 Categories = Annotated[list[Category] | None, typer.Option("--category", help="Only these. May be given again.")]
@@ -55,7 +55,7 @@ START, STOP = "\x02", "\x03"
 def search(
     query: Words,
     *,
-    author: Slug,
+    author: Slug = None,
     limit: Number = 10,
     category: Categories = None,
     source: Sources = None,
@@ -70,7 +70,7 @@ def search(
     start, end = _period(written_from)[0], _period(written_to)[1]
     with stores(here) as opened:
         with opened.database.transaction() as connection:
-            whose = authors.author_by_slug(connection, author)
+            whose = chosen(connection, author)
             there = authors.list_sources(connection, whose.id)
         filters = SearchFilters(
             categories=tuple(category or ()),

@@ -13,28 +13,28 @@ from typing import Annotated
 import typer
 
 from twin_cli import output
+from twin_cli.authors import Slug, chosen
 from twin_cli.terminal import harmless
 from twin_core.errors import InvalidInput
 from twin_core.runtime.stores import stores
 from twin_core.runtime.urls import role_password, url_for
 from twin_core.settings import settings
-from twin_core.store import authors, people
+from twin_core.store import people
 
-Slug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose rows to read.")]
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="One SQL statement; `-` reads it from stdin.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Most rows to print.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header line on stdout.")]
 
 
 def sql(
-    query: Query, *, author: Slug, limit: Limit = 200, as_json: output.AsJson = False, as_csv: AsCsv = False
+    query: Query, *, author: Slug = None, limit: Limit = 200, as_json: output.AsJson = False, as_csv: AsCsv = False
 ) -> None:
     """Read one author's rows in SQL: documents, chunks, embedding_coverage, source_outcomes, items, answer_sources."""
     if as_json and as_csv:
         raise InvalidInput("Choose one of --json and --csv.")
     here = settings()
     with stores(here) as opened, opened.database.transaction() as connection:
-        whose = authors.author_by_slug(connection, author)
+        whose = chosen(connection, author)
         role = people.sql_role(connection, whose.id)
         people.ensure_sql_role(connection, whose, role_password(here, role))
     result = people.run_readonly(url_for(here, role=role), sys.stdin.read() if query == "-" else query, limit)

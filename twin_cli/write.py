@@ -10,6 +10,7 @@ import typer
 
 from twin_cli import output
 from twin_cli.ask import Tightened
+from twin_cli.authors import Slug, chosen
 from twin_cli.search import How
 from twin_cli.terminal import harmless
 from twin_core.collect.links import MOST_LINKS, read_links
@@ -18,7 +19,6 @@ from twin_core.settings import settings
 from twin_core.writing.kinds import FEWEST_WORDS, Kind
 from twin_core.writing.write import MOST_DRAFTS, OUTLINE, Brief, Delta, Draft, Event, Revision, Sources, Written, write
 
-AuthorSlug = Annotated[str, typer.Option("--author", metavar="SLUG", help="Whose twin writes.")]
 Words_ = Annotated[
     list[str], typer.Argument(metavar="BRIEF", help="What to write about; with --revise, what to change.")
 ]
@@ -37,7 +37,7 @@ EXCERPT = 110
 
 def write_(
     brief: Words_,
-    author: AuthorSlug,
+    author: Slug = None,
     *,
     kind: KindOption = None,
     link: Links = None,
@@ -54,7 +54,6 @@ def write_(
     and the exit code is 3.
     """
     from twin_core.runtime.stores import stores
-    from twin_core.store.authors import author_by_slug
 
     here = settings()
     text = " ".join(brief)
@@ -64,7 +63,7 @@ def write_(
         raise InvalidInput("A revision keeps the links of its draft: give --revise and the instruction alone.")
     with stores(here) as opened:
         with opened.database.transaction() as conn:
-            who = author_by_slug(conn, author)
+            who = chosen(conn, author)
         asked = (
             Revision(trace_id=revise, instruction=text)
             if kind is None and revise is not None

@@ -37,7 +37,7 @@ WORDS = 110
 """Of a passage: a whole number of paragraphs, at least so many words."""
 HELD_OUT = 40
 """Notes, the newest ones; of the demo's few articles each half is held out once."""
-CONFIG = load_config("tiny", {"max_length": 384, "batch": 8, "epochs": 4, "log_every": 10})
+CONFIG = load_config("tiny", {"max_length": 384, "batch": 8, "accumulate": 1, "epochs": 4, "log_every": 10})
 MESSAGE = pl.Struct({"role": pl.String, "content": pl.String})
 
 
@@ -237,7 +237,8 @@ def plain_trl(config: TrainingConfig, frame_of_rows: pl.DataFrame, folder: str, 
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(base),
         args=SFTConfig(
-            folder, per_device_train_batch_size=config.batch, num_train_epochs=config.epochs, max_length=config.max_length,
+            folder, per_device_train_batch_size=config.batch, gradient_accumulation_steps=config.accumulate,
+            num_train_epochs=config.epochs, max_length=config.max_length,
             learning_rate=config.learning_rate, lr_scheduler_type=config.schedule, gradient_checkpointing=False,
             save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True, bf16=False, logging_steps=500,
         ),

@@ -35,7 +35,7 @@ HELD_OUT, LEARNT, NEWER = 32, 64, 8
 WORDS = 70
 """Of a passage at most; style needs forty."""
 BEGUN = datetime(2024, 1, 1, tzinfo=UTC)
-QUICK: dict[str, object] = {"max_length": 384, "batch": 8, "rank": 16, "epochs": 6}
+QUICK: dict[str, object] = {"max_length": 384, "batch": 8, "accumulate": 1, "rank": 16, "epochs": 12}
 
 
 def own_passages() -> Pairs:

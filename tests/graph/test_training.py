@@ -24,7 +24,7 @@ from twin_core.store.database import Database
 from twin_core.training import launch
 
 DEMO = passages("demo/articles")[:24]
-BRIEF = {"max_length": 256, "batch": 4, "rank": 8, "epochs": 1, "log_every": 1}
+BRIEF = {"max_length": 256, "batch": 4, "accumulate": 1, "rank": 8, "epochs": 1, "log_every": 1}
 
 
 def train(settings: Settings, kind: str, **changes: object) -> tuple[dg.ExecuteInProcessResult, list[str]]:

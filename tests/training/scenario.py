@@ -68,7 +68,9 @@ def preference(pairs: Sequence[tuple[str, str]], rejected: Sequence[str]) -> pl.
 
 def quick(**changes: object) -> TrainingConfig:
     """The tiny profile, for a few steps."""
-    return load_config("tiny", {"max_length": 256, "batch": 4, "save_every": 3, "log_every": 1, "rank": 8, **changes})
+    return load_config(
+        "tiny", {"max_length": 256, "batch": 4, "accumulate": 1, "save_every": 3, "log_every": 1, "rank": 8, **changes}
+    )
 
 
 def publish(

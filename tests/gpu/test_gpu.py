@@ -111,7 +111,7 @@ def test_four_bits_are_trained_on_and_the_adapter_stands_on_the_whole_base(base:
     bare = placed(bases.load_model(base)).eval()
     before = bits_per_byte(fit(bare, tokenizer, PASSAGES))
     after = bits_per_byte(fit(placed(bases.attach(bare, made.folder)).eval(), tokenizer, PASSAGES))
-    assert after < before - 0.5
+    assert after < before - 0.2
 
 
 def test_preferences_go_on_from_the_adapter(base: str, tmp_path: Path) -> None:

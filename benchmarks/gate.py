@@ -1,11 +1,11 @@
 """Does the gate refuse what must not serve, each for its own reason? With adapters that are really trained. (docs/evaluate.md)
 
-    python benchmarks/gate.py [--only NAME ...] [--base FOLDER] [--answers 96]
+    python benchmarks/gate.py [--only NAME ...] [--base FOLDER] [--answers N]
 
 A champion is trained on the demo author, then challengers beside it: on the author's words in random order, on sentences in random
 order, on another author's text, on ten passages, and so long that it recites them, on what was written since. Each goes the product's way:
 dataset version, training, registration, scorecard, decision. Ends with 1 when one is judged otherwise than it must be. Takes about
-a quarter of an hour of one processor; uses a Postgres of its own.
+half an hour of two processors; uses a Postgres of its own.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Case:
     train: Callable[[Gate], Adapter]
     verdict: Verdict
     reason: str
+    answers: int = 96
 
 
 CASES = (
@@ -73,7 +74,8 @@ CASES = (
         Verdict.REFUSED,
         "guardrail of safety",
     ),
-    Case("fresher", lambda gate: gate.train([*gate.learnt, *gate.newer]), Verdict.FRESHER, "are newer than all"),
+    # That style was not lost takes more answers to say than that it was gained.
+    Case("fresher", lambda gate: gate.train([*gate.learnt, *gate.newer]), Verdict.FRESHER, "are newer than all", 384),
 )
 
 
@@ -81,7 +83,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--only", nargs="*", choices=[case.name for case in CASES], default=[])
     arguments.add_argument("--base", type=Path, help="A base model. Default: the tiny base, made now.")
-    arguments.add_argument("--answers", type=int, default=96)
+    arguments.add_argument("--answers", type=int, help="Of each system. Default: 96, for the fresher one 384.")
     asked = arguments.parse_args()
     table = Table("challenger", "style", "fit", "content", "grounding", "safety", "what it learnt", "verdict", "reason")
     wrong = []
@@ -94,7 +96,7 @@ def main() -> int:
             if asked.only and case.name not in asked.only:
                 continue
             began, adapter = time.process_time(), case.train(gate)
-            evaluation = gate.evaluate(adapter, asked.answers)
+            evaluation = gate.evaluate(adapter, asked.answers or case.answers)
             decision = gate.decision(adapter)
             shown = [reason for reason in decision.reasons if case.reason in reason] or decision.reasons
             table.add_row(case.name, *_axes(decision), f"{evaluation.figures[TRAINING_TEXT]['style']:+.2f}",

@@ -105,7 +105,7 @@ def main() -> int:
 
     def config(shape: str, method: str) -> TrainingConfig:
         changes: dict[str, Any] = {"peft": method, "max_steps": asked.steps, "accumulate": asked.accumulate}
-        changes |= {"log_every": 1, "save_every": 10_000}
+        changes |= {"log_every": 1, "save_every": 10_000, "packing": False}
         return load_config("tiny", {**TRIAL, **changes}) if shape == "trial" else load_config(shape, changes)
 
     for shape in asked.shapes:

@@ -16,7 +16,9 @@ from twin_core.store import authors
 
 author = typer.Typer(no_args_is_help=True, help="Add and list authors: one author, one twin.")
 
-Slug = Annotated[str | None, typer.Option("--author", metavar="SLUG", help="Whose. May be left out when there is one.")]
+Slug = Annotated[
+    str | None, typer.Option("--author", metavar="SLUG", help="Whose. Need not be said while there is one author.")
+]
 
 
 def chosen(conn: Connection, slug: str | None) -> Author:

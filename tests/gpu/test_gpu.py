@@ -88,7 +88,10 @@ def test_the_same_seed_gives_the_same_weights_and_so_does_a_run_that_was_killed(
     assert weights(train(base, tmp_path / "other", seed=1).folder) != first
 
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, base, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _KILLED, base, str(tmp_path / "killed")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,8 @@ def machine(monkeypatch: pytest.MonkeyPatch):
 
     def said(*, gpu: bool, flash: bool) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-        monkeypatch.setattr(
-            arguments.importlib.util, "find_spec", lambda name: ModuleSpec(name, None) if flash else None
-        )
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: gpu)
+        monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: flash)
 
     return said
 

@@ -36,6 +36,7 @@ def test_a_passage_is_labelled_with_title_date_and_location() -> None:
     [
         ("/home/jane/blog/restore.md", "restore.md"),
         ("/home/jane/medium.zip!/posts/restore.html", "restore.html"),
+        ("C:\\Users\\jane\\restore.md", "restore.md"),
         ("http://jane.example/restore", "http://jane.example/restore"),
     ],
 )

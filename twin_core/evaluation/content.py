@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+FURTHEST_FLOOR = 0.95
+"""Cosine, at most, that counts as 0."""
+
+
 class Encoder(Protocol):
     """What turns texts into vectors of length 1: `models.embedder.Embedder`."""
 
@@ -39,14 +43,20 @@ class Remembering:
         return np.array([self._known[text] for text in texts])
 
 
-def content(answers: Sequence[str], references: Sequence[str], encoder: Encoder | None) -> list[dict[str, float]]:
+def content(
+    answers: Sequence[str],
+    references: Sequence[str],
+    encoder: Encoder | None,
+    *,
+    documents: Sequence[str] | None = None,
+) -> list[dict[str, float]]:
     """chrF, BLEU, ROUGE-L and with an encoder `similarity` and `content`, one dict per answer.
 
     chrF and BLEU are sacrebleu's for single sentences, divided by 100; BLEU with effective order, so that a short
     answer is not 0 for want of four-grams. `similarity` is the cosine of embeddings. `content` is the same on a scale that does not
-    depend on the encoder: 0 is as near as the author's texts about other matters are (the mean cosine of two different references), 1 is
-    what the author wrote. An answer further off than those is below 0. An empty answer is 0, and of `content` 0 at most.
-    Raises InvalidInput for an empty reference.
+    depend on the encoder: 0 is as near as the author's texts about other matters are (`other_matters`), 1 is what the author wrote. An
+    answer further off than those is below 0. An empty answer is 0, and of `content` 0 at most. `documents` says which document each
+    reference is from; by default each is one of its own. Raises InvalidInput for an empty reference.
     """
     if len(answers) != len(references):
         raise InvalidInput(f"{len(answers)} answers need as many references; here are {len(references)}.")
@@ -66,20 +76,22 @@ def content(answers: Sequence[str], references: Sequence[str], encoder: Encoder 
         for answer, reference in zip(answers, references, strict=True)
     ]
     if encoder is not None:
-        elsewhere = other_matters(references, encoder)
-        for one, similarity in zip(found, _similarities(answers, references, encoder), strict=True):
+        elsewhere = other_matters(references, documents or references, encoder)
+        for one, similarity, answer in zip(found, _similarities(answers, references, encoder), answers, strict=True):
+            value = (similarity - elsewhere) / (1 - elsewhere)
             one["similarity"] = similarity
-            one["content"] = (similarity - elsewhere) / (1 - elsewhere) if similarity else min(-elsewhere, 0.0)
+            one["content"] = value if answer.strip() else min(value, 0.0)
     return found
 
 
-def other_matters(references: Sequence[str], encoder: Encoder) -> float:
-    """The mean cosine of two different references; 0 where there is only one."""
-    vectors = encoder.encode(list(dict.fromkeys(references)))
-    if len(vectors) == 1:
-        return 0.0
-    likeness = vectors @ vectors.T
-    return float((likeness.sum() - np.trace(likeness)) / (len(vectors) * (len(vectors) - 1)))
+def other_matters(references: Sequence[str], documents: Sequence[str], encoder: Encoder) -> float:
+    """The mean cosine of two references from different documents; 0 where there is only one document."""
+    texts = list(dict.fromkeys(zip(documents, references, strict=True)))
+    vectors = encoder.encode([text for _, text in texts])
+    sources = np.array([document for document, _ in texts])
+    apart = sources[:, None] != sources[None, :]
+    # Copies of one text in all documents leave no scale: the top is kept away from the bottom.
+    return min(float((vectors @ vectors.T)[apart].mean()), FURTHEST_FLOOR) if apart.any() else 0.0
 
 
 def _similarities(answers: Sequence[str], references: Sequence[str], encoder: Encoder) -> list[float]:

@@ -18,9 +18,6 @@ from twin_core.writing.without_server import Messages, answers, placed, template
 SHORTEST, LONGEST = 48, 200
 """Tokens of an answer: about as many as the author's text has, within these. Many short answers tell two models apart better than a
 few long ones, and cost the same."""
-LEAST = 0.75
-"""Of its room that a draft fills at least. Two models are compared in what they say, not in when a chance drawing ends them: one that stops
-early on every fourth draft has nothing to measure there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +70,7 @@ def _said(
         min(max(len(ids), SHORTEST), LONGEST)
         for ids in tokenizer(list(references), add_special_tokens=False)["input_ids"]
     ]
+    said = answers(model, tokenizer, asked * times, rooms * times)
     drafts = len(asked) - questions
-    written = iter(answers(model, tokenizer, asked[:drafts] * times, rooms[:drafts] * times, least=LEAST))
-    answered = iter(answers(model, tokenizer, asked[drafts:] * times, rooms[drafts:] * times))
-    said = [next(written if at < drafts else answered) for _ in range(times) for at in range(len(asked))]
     fits = fit(model, tokenizer, references[:drafts], prompts=asked[:drafts])
     return Said(said, [*fits, *[None] * questions] * times)

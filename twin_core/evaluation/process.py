@@ -34,7 +34,7 @@ from twin_core.evaluation.style import SHORTEST, profile_of, scores
 from twin_core.models import bases
 from twin_core.models.adapter_files import adapter_folder
 from twin_core.models.local_server import models_folder
-from twin_core.promotion import AUTHOR, TRAINING_TEXT
+from twin_core.promotion import AUTHOR, FEWEST_DOCUMENTS, TRAINING_TEXT
 from twin_core.prompts.quoting import quoted
 from twin_core.records import QUESTION, Author, Split
 from twin_core.runtime.parent import end_with_parent
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 OTHER = "other author"
 REPORT = "evaluation_report"
+MOST_DOCUMENTS, DRAFTS = FEWEST_DOCUMENTS + 2, 3
+"""How many documents are measured at most, unless there are more than DRAFTS answers for each: several drafts about each say more of
+style than one about many."""
 FEWEST_WORDS = 40
 """Of a held-out passage that is a case: shorter ones say nothing about style."""
 RIVAL_WORDS = 120
@@ -162,7 +165,7 @@ def _questions(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str,
 
 
 def _chosen(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, Any]]:
-    """The held-out passages to ask for: of as many documents as there are, and none that the champion learnt."""
+    """The held-out passages to ask for: none that the champion learnt, and first one of each document."""
     by_document: dict[str, list[dict[str, Any]]] = {}
     for row in test.iter_rows(named=True):
         if row["words"] >= FEWEST_WORDS and UUID(str(row["document_id"])) not in seen:
@@ -171,9 +174,10 @@ def _chosen(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, An
         raise InvalidInput(
             f"The dataset has no held-out passage of {FEWEST_WORDS} words to measure on. Collect more, then `twin dataset build`."
         )
+    measured = dict(list(by_document.items())[: max(MOST_DOCUMENTS, most // DRAFTS)])
     chosen: list[dict[str, Any]] = []
-    for turn in range(max(len(rows) for rows in by_document.values())):
-        chosen += [rows[turn] for rows in by_document.values() if turn < len(rows)]
+    for turn in range(max(len(rows) for rows in measured.values())):
+        chosen += [rows[turn] for rows in measured.values() if turn < len(rows)]
     return chosen[:most]
 
 

@@ -201,7 +201,7 @@ def _sample(card: Scorecard, index: int) -> str:
         if name == AUTHOR:
             continue
         style, longest = one.metrics["style"][index], one.copied[index].longest
-        figures = f"style {style:+.1f}" if isfinite(style) else "style not measured"
+        figures = f"style of the drafts on this document {style:+.1f}" if isfinite(style) else "style not measured"
         figures += f", copies {longest} words" if longest else ""
         parts.append(
             f"<div><h4>{escape(name)} <small>{figures}</small></h4><p>{highlighted(one.answers[index], one.copied[index])}</p></div>"

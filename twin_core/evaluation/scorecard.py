@@ -19,7 +19,8 @@ from twin_core.evaluation.bootstrap import difference
 from twin_core.evaluation.content import Encoder, content
 from twin_core.evaluation.fit import Fit
 from twin_core.evaluation.grounding import grounding
-from twin_core.evaluation.habits import Habits, habits
+from twin_core.evaluation.habits import habits
+from twin_core.evaluation.pieces import Paragraphs, pieces
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.safety import Copied, TrainingText, personal_data
 from twin_core.evaluation.style import FURTHEST, SHORTEST, StyleProfile, scores
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 GATED = ("style", "fit", "content", "grounding", "safety")
 """The axes that promotion reads. On all of them higher is better."""
+STYLE_WORDS = 60
+"""Of a piece whose style is scored: about as many as a short passage has. Margins are in deviations of texts of this length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +162,7 @@ def measure(
     cases: Sequence[Case], answers: Sequence[str], ruler: Ruler, fits: Sequence[Fit | None] | None = None
 ) -> Measured:
     """Every metric of one system."""
-    metrics: dict[str, list[float]] = {"style": _style(cases, answers, ruler.profile)}
-    for case, one in zip(cases, content(answers, [case.reference for case in cases], ruler.encoder), strict=True):
-        for metric, value in one.items():
-            metrics.setdefault(metric, []).append(float("nan") if case.question else value)
-    metrics.setdefault("content", [float("nan")] * len(cases))  # without an encoder
+    metrics = {"style": _style(cases, answers, ruler.profile), **_content(cases, answers, ruler.encoder)}
     metrics["grounding"] = [
         grounding(answer, case.passages, ruler.encoder).share if case.question and case.passages else float("nan")
         for case, answer in zip(cases, answers, strict=True)
@@ -214,21 +213,47 @@ def _ceiling(cases: Sequence[Case], ruler: Ruler) -> Measured:
     return replace(found, metrics={**found.metrics, "grounding": np.full(len(cases), np.nan)})
 
 
-def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> list[float]:
-    """Style by prompt. Whether a prompt counts depends on the author's text alone, so that no system gains by saying little.
+def _content(cases: Sequence[Case], answers: Sequence[str], encoder: Encoder | None) -> dict[str, list[float]]:
+    """The metrics of `content` by prompt; not a number for questions, and for `content` itself without an encoder."""
+    drafts = [at for at, case in enumerate(cases) if not case.question]
+    measured = content(
+        [answers[at] for at in drafts],
+        [cases[at].reference for at in drafts],
+        encoder,
+        documents=[cases[at].document for at in drafts],
+    )
+    found = {metric: [float("nan")] * len(cases) for metric in ("content", *(measured[0] if measured else ()))}
+    for at, one in zip(drafts, measured, strict=True):
+        for metric, value in one.items():
+            found[metric][at] = value
+    return found
 
-    An answer too short to be scored, where the author wrote enough, has the lowest score there is.
+
+def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> list[float]:
+    """Style by prompt: that of all drafts about its document together, because one alone may hold little prose.
+
+    Whether a prompt counts depends on the author's text alone, so that no system gains by saying little.
     """
-    read: list[Habits] = [habits(prose(answer), own.function_words) for answer in answers]
-    long_enough = [text for text in read if text.length >= SHORTEST]
-    scored = iter(scores(long_enough, own)[0].tolist() if long_enough else [])
-    found = [next(scored) if text.length >= SHORTEST else -FURTHEST for text in read]
-    return [
-        value
-        if not case.question and habits(prose(case.reference), own.function_words).length >= SHORTEST
-        else float("nan")
-        for case, value in zip(cases, found, strict=True)
+    counts = [
+        not case.question and habits(prose(case.reference), own.function_words).length >= SHORTEST for case in cases
     ]
+    drafts: dict[str, list[Paragraphs]] = {}
+    for case, answer, counted in zip(cases, answers, counts, strict=True):
+        if counted:
+            drafts.setdefault(case.document, []).append(prose(answer))
+    found = {document: _style_of(texts, own) for document, texts in drafts.items()}
+    return [found[case.document] if counted else float("nan") for case, counted in zip(cases, counts, strict=True)]
+
+
+def _style_of(drafts: Sequence[Paragraphs], own: StyleProfile) -> float:
+    """Of drafts laid end to end, the mean over pieces of STYLE_WORDS words. A piece with too few words to be scored, as of markup, has the
+    lowest score there is; so have all drafts together when they hold no more.
+    """
+    cut = [piece.paragraphs for piece in pieces(drafts, STYLE_WORDS)]
+    read = [habits(text, own.function_words) for text in cut or [tuple(part for text in drafts for part in text)]]
+    long_enough = [text for text in read if text.length >= SHORTEST]
+    scored = scores(long_enough, own)[0].tolist() if long_enough else []
+    return float(np.mean([*scored, *[-FURTHEST] * (len(read) - len(long_enough))]))
 
 
 def _harm(cases: Sequence[Case], answers: Sequence[str], hostile: Callable[[str], float]) -> list[float]:

@@ -29,7 +29,7 @@ async def filled(
     schema: Mapping[str, object],
     max_tokens: int,
 ) -> Form | None:
-    """What `read` makes of the model's answer, None when none of three could be used. `read` raises Unusable.
+    """What `read` makes of the model's answer, None when none of ATTEMPTS could be used. `read` raises Unusable.
 
     Raises ChatError when the model does not answer.
     """

@@ -71,7 +71,9 @@ def _public(location: str) -> str:
     """A web address as it is; of a file its name alone. Its folder is a matter of one machine: a model that learnt it would write
     it down elsewhere, and the same texts in another folder would make another dataset.
     """
-    return location if location.startswith(("https://", "http://")) else location.rpartition("/")[2]
+    if location.lower().startswith(("https://", "http://")):
+        return location
+    return re.split(r"[/\\]", location.rstrip("/\\"))[-1]
 
 
 def _one_line(where: str) -> str:

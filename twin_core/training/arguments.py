@@ -5,7 +5,6 @@ Options are named as they are today: tutorials still say `max_seq_length`, `eval
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from dataclasses import dataclass
@@ -109,9 +108,11 @@ def attention(config: TrainingConfig) -> str | None:
 
 
 def _flash() -> bool:
+    """Whether FlashAttention 2 is there and can be used: it computes in bfloat16 alone here."""
     import torch
+    from transformers.utils import is_flash_attn_2_available
 
-    return torch.cuda.is_available() and importlib.util.find_spec("flash_attn") is not None
+    return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported() and is_flash_attn_2_available())
 
 
 def lora(config: TrainingConfig) -> Any:

@@ -175,8 +175,9 @@ def search_command(job: Job, trials: int) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of the training process: these settings, no telemetry."""
+    """The environment of the training process: these settings, no telemetry, and the same weights from the same seed."""
     return child_environment(settings) | {
+        "FLASH_ATTENTION_DETERMINISTIC": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
         "TRANSFORMERS_VERBOSITY": "error",

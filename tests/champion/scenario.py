@@ -80,6 +80,7 @@ class Bench:
         documents: int = 60,
         champion: Adapter | None = None,
         against: Mapping[str, Mapping[str, Difference]] | None = None,
+        figures: Mapping[str, float | None] | None = None,
         **axes: Difference,
     ) -> None:
         """Figures above all rivals, except on the axes that are named."""
@@ -95,7 +96,7 @@ class Bench:
                 documents=documents,
                 champion_id=champion.id if champion is not None else None,
                 against=against if against is not None else dict.fromkeys(rivals, won),
-                figures={"base": {"style": -1.0, "content": 0.1}},
+                figures={"base": figures or {"style": -1.0, "content": 0.1}},
                 report_key=None,
             )
 

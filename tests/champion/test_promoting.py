@@ -159,6 +159,13 @@ def test_what_the_rule_refuses_is_refused_with_its_reasons_and_nothing_is_loaded
     assert engine.loaded == {}
 
 
+def test_figures_from_when_content_was_measured_otherwise_do_not_count(bench: Bench) -> None:
+    adapter = bench.adapter("one")
+    bench.evaluate(adapter, figures={"style": -1.0, "chrf": 0.2})
+    verdict, why = judged(bench, adapter)
+    assert (verdict, "no figures against the base on content. Evaluate again." in why) == (Verdict.REFUSED, True)
+
+
 def test_too_little_evidence_needs_a_reason(bench: Bench) -> None:
     adapter = bench.adapter("one")
     bench.evaluate(adapter, documents=12)

@@ -45,6 +45,26 @@ def test_saying_next_to_nothing_does_not_raise_the_style() -> None:
     assert found.systems["mute"].mean("style") == -6
 
 
+def test_a_draft_that_ends_early_or_is_code_is_read_with_the_others_about_its_document() -> None:
+    given = answers()
+    whole = scorecard(CASES, given, ruler(), challenger="twin", fits={}).systems["twin"].metrics["style"]
+    document = [at for at, case in enumerate(DRAFTS) if case.document == DRAFTS[0].document]
+    given["twin"][document[0]] = "```python\nprint('only code')\n```"
+    brief = scorecard(CASES, given, ruler(), challenger="twin", fits={}).systems["twin"].metrics["style"]
+    assert abs(brief[document[0]] - whole[document[0]]) < 2.5
+    assert brief[document[0]] == brief[document[1]]
+    for at in document:
+        given["twin"][at] = "Yes."
+    silent = scorecard(CASES, given, ruler(), challenger="twin", fits={}).systems["twin"].metrics["style"]
+    assert [silent[at] for at in document] == [-6.0] * len(document)
+
+
+def test_without_an_encoder_content_is_not_measured() -> None:
+    found = scorecard(CASES, answers(), replace(ruler(), encoder=None), challenger="twin", fits={})
+    assert np.isnan(found.systems["twin"].metrics["content"]).all()
+    assert "content" not in found.against["base"]
+
+
 def test_a_prompt_whose_author_wrote_too_little_counts_for_nobody() -> None:
     cases = (replace(CASES[0], reference="Six words are far too few."), *CASES[1:])
     found = scorecard(cases, answers(), ruler(), challenger="twin", fits={})

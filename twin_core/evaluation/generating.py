@@ -55,10 +55,12 @@ def ask(
         for name, system in systems.items():
             if system.base != base:
                 continue
-            answering = model if system.adapter is None else placed(bases.attach(model, system.adapter))
+            answering = model if system.adapter is None else placed(bases.light(bases.attach(model, system.adapter)))
             found[name] = _said(answering.eval(), tokenizer, prompts, references, times=times, questions=questions)
             if hasattr(answering, "unload"):  # the adapter's layers come off, the base is as it was
                 model = answering.unload()
+            elif system.adapter is not None:  # the adapter is in the weights
+                model = placed(bases.load_model(base))
     return {name: found[name] for name in systems}
 
 

@@ -139,6 +139,14 @@ def attach(model: Any, adapter: Path, *, trainable: bool = False) -> Any:
     return attached
 
 
+def light(model: Any) -> Any:
+    """A model to answer with: its adapter added into its weights, where that rounds nothing away (float32). Layers of their own take a third
+    of the time on a processor.
+    """
+    exact = all(str(weight.dtype) == "torch.float32" for weight in model.parameters())
+    return model.merge_and_unload() if exact and hasattr(model, "merge_and_unload") else model
+
+
 def merge(base: str, adapter: Path, folder: Path, *, fingerprint_of_base: str | None = None) -> Path:
     """Write base and adapter as one model into `folder`, for servers that load no adapters.
 

@@ -133,7 +133,7 @@ def main() -> int:
         base = bases.find_base(settings_of_process(), job["base"])
         tokenizer, model = bases.load_tokenizer(base), bases.load_model(base)
         if job["adapter"] is not None:
-            model = bases.attach(model, Path(job["adapter"]))
+            model = bases.light(bases.attach(model, Path(job["adapter"])))
     except TwinError as error:
         print(error, file=sys.stderr)  # noqa: T201  the reason, for the process that asked
         return error.exit_code

@@ -5,7 +5,7 @@
 A champion is trained on the demo author, then challengers beside it: on the author's words in random order, on sentences in random
 order, on another author's text, on ten passages, and so long that it recites them, on what was written since. Each goes the product's way:
 dataset version, training, registration, scorecard, decision. Ends with 1 when one is judged otherwise than it must be. Takes about
-half an hour of two processors; uses a Postgres of its own.
+20 minutes of two processors; uses a Postgres of its own.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Bench:
                 documents=documents,
                 champion_id=champion.id if champion is not None else None,
                 against=against if against is not None else dict.fromkeys(rivals, won),
-                figures={"base": figures or {"style": -1.0, "content": 0.1}},
+                figures={"base": figures or {"style": -1.0}},
                 report_key=None,
             )
 

@@ -30,7 +30,7 @@ def judge(conn: Connection, author_id: UUID, adapter: Adapter) -> Decision:
     against = dict(evaluation.against)
     if champion is not None and evaluation.champion_id != champion.id:
         against.pop("champion", None)
-    if not any("content" in figures for figures in evaluation.figures.values()):
+    if any("chrf" in figures and "content" not in figures for figures in evaluation.figures.values()):
         # Measured when content was chrF: what stands there is in another unit than the margin.
         against = {
             rival: {axis: one for axis, one in axes.items() if axis != "content"} for rival, axes in against.items()

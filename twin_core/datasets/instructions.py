@@ -391,7 +391,12 @@ async def _ask_one(client: ChatClient, settings: Settings, section: Section, gat
     async with gate:
         try:
             instruction = await filled(
-                client, [system, user], partial(_valid, section=section), schema=_SCHEMA, max_tokens=MAX_TOKENS
+                client,
+                [system, user],
+                partial(_valid, section=section),
+                harmless=harmless,
+                schema=_SCHEMA,
+                max_tokens=MAX_TOKENS,
             )
         except ChatRefused as error:  # the same again would be refused again
             reason = f"the model refused it: {error}"

@@ -37,7 +37,7 @@ from twin_core.models.chat import (
 )
 from twin_core.models.forms import decoded, filled
 from twin_core.promotion import AUTHOR
-from twin_core.prompts.quoting import delimited
+from twin_core.prompts.quoting import delimited, harmless
 from twin_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -264,6 +264,7 @@ async def _ask(client: ChatClient, gate: asyncio.Semaphore, question: _Question)
             client,
             opening,
             partial(decoded, form=question.form),
+            harmless=harmless,
             schema=_SCHEMAS[question.form],
             max_tokens=MAX_TOKENS,
         )

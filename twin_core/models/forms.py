@@ -9,7 +9,6 @@ from typing import TypeVar
 import msgspec
 
 from twin_core.models.chat import ChatClient, Message
-from twin_core.prompts.quoting import harmless
 
 Form = TypeVar("Form")
 ATTEMPTS = 3
@@ -26,12 +25,13 @@ async def filled(
     opening: Sequence[Message],
     read: Callable[[str], Form],
     *,
+    harmless: Callable[[str], str],
     schema: Mapping[str, object],
     max_tokens: int,
 ) -> Form | None:
     """What `read` makes of the model's answer, None when none of ATTEMPTS could be used. `read` raises Unusable.
 
-    Raises ChatError when the model does not answer.
+    An answer that could not be used is shown to the model again, as `harmless` leaves it. Raises ChatError when the model does not answer.
     """
     messages = list(opening)
     for attempt in range(ATTEMPTS):

@@ -97,7 +97,8 @@ def test_one_run_leads_from_texts_to_a_champion_that_a_person_approved(
     made = [event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key]
     assert made == ORDER
     told = {asset: materialised(result, asset) for asset in ORDER}
-    assert (told["instruct_dataset"]["examples"], told["preference_dataset"]["examples"]) == (60, 16)
+    # A third of the thirty notes that are learnt is asked about as well, and each of those that are held out.
+    assert (told["instruct_dataset"]["examples"], told["preference_dataset"]["examples"]) == (60 + 10 + 30, 16)
     with story.database.transaction() as conn:
         dpo, sft = adapters.list_adapters(conn, story.author.id)
         now = registry.standing(conn, story.author.id).deployment

@@ -68,9 +68,7 @@ def delimited(label: int | str, text: str) -> str:
 
 
 def _public(location: str) -> str:
-    """A web address as it is; of a file its name alone. Its folder is a matter of one machine: a model that learnt it would write
-    it down elsewhere, and the same texts in another folder would make another dataset.
-    """
+    """A web address as it is; of a file its name alone: a model that learnt the folder would write it down elsewhere."""
     if location.lower().startswith(("https://", "http://")):
         return location
     return re.split(r"[/\\]", location.rstrip("/\\"))[-1]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -97,8 +98,9 @@ def test_one_run_leads_from_texts_to_a_champion_that_a_person_approved(
     made = [event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key]
     assert made == ORDER
     told = {asset: materialised(result, asset) for asset in ORDER}
-    # A third of the thirty notes that are learnt is asked about as well, and each of those that are held out.
-    assert (told["instruct_dataset"]["examples"], told["preference_dataset"]["examples"]) == (60 + 10 + 30, 16)
+    # Each of the thirty held-out notes is asked about as well, and of those that are learnt the third that chance picks.
+    assert 60 + 30 < told["instruct_dataset"]["examples"] < 60 + 30 + 20
+    assert told["preference_dataset"]["examples"] == 16
     with story.database.transaction() as conn:
         dpo, sft = adapters.list_adapters(conn, story.author.id)
         now = registry.standing(conn, story.author.id).deployment
@@ -114,6 +116,6 @@ def test_one_run_leads_from_texts_to_a_champion_that_a_person_approved(
     assert list(engine.loaded) == ["ann-v2"]
 
 
-def materialised(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+def materialised(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     (event,) = result.asset_materializations_for_node(asset)
     return {name: value.value for name, value in event.metadata.items()}

@@ -97,9 +97,14 @@ def test_no_request_fails_while_adapters_are_switched_and_taken_back(bench: Benc
     asking = [threading.Thread(target=ask) for _ in range(2)]
     for thread in asking:
         thread.start()
+    until = time.monotonic() + 30  # the first answer of a process takes seconds
+    while "ann-v1" not in said and time.monotonic() < until:
+        time.sleep(0.1)
     bench.evaluate(second, champion=first)
     promote(bench, second)
-    time.sleep(0.5)
+    until = time.monotonic() + 30
+    while "ann-v2" not in said and time.monotonic() < until:
+        time.sleep(0.1)
     go_back(bench)
     time.sleep(0.5)
     ending.set()

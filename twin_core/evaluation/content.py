@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-FURTHEST_FLOOR = 0.95
+HIGHEST_FLOOR = 0.95
 """Cosine, at most, that counts as 0."""
 
 
@@ -91,7 +91,7 @@ def other_matters(references: Sequence[str], documents: Sequence[str], encoder: 
     sources = np.array([document for document, _ in texts])
     apart = sources[:, None] != sources[None, :]
     # Copies of one text in all documents leave no scale: the top is kept away from the bottom.
-    return min(float((vectors @ vectors.T)[apart].mean()), FURTHEST_FLOOR) if apart.any() else 0.0
+    return min(float((vectors @ vectors.T)[apart].mean()), HIGHEST_FLOOR) if apart.any() else 0.0
 
 
 def _similarities(answers: Sequence[str], references: Sequence[str], encoder: Encoder) -> list[float]:

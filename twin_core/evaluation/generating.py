@@ -1,7 +1,8 @@
 """Answers and fit of several systems, over the prompts that the product serves.
 
 Every system is asked the same prompts in the same batches with the same seeds, so that a difference between two is not one of luck
-alone. A base is loaded once, however many adapters stand on it. Needs a process that may hold a model (`process.py`).
+alone. A base is loaded once, however many adapters stand on it; on a processor, where they go into its weights, once for each.
+Needs a process that may hold a model (`process.py`).
 """
 
 from __future__ import annotations
@@ -51,16 +52,18 @@ def ask(
     """
     found: dict[str, Said] = {}
     for base in dict.fromkeys(one.base for one in systems.values()):
-        tokenizer, model = bases.load_tokenizer(base), placed(bases.load_model(base))
+        tokenizer, model = bases.load_tokenizer(base), None
         for name, system in systems.items():
             if system.base != base:
                 continue
+            if model is None:
+                model = placed(bases.load_model(base))
             answering = model if system.adapter is None else placed(bases.light(bases.attach(model, system.adapter)))
             found[name] = _said(answering.eval(), tokenizer, prompts, references, times=times, questions=questions)
             if hasattr(answering, "unload"):  # the adapter's layers come off, the base is as it was
                 model = answering.unload()
             elif system.adapter is not None:  # the adapter is in the weights
-                model = placed(bases.load_model(base))
+                model = None
     return {name: found[name] for name in systems}
 
 

@@ -24,7 +24,8 @@ from twin_core.evaluation.bootstrap import difference
 from twin_core.evaluation.pieces import Paragraphs, beginning, spread
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.samples import asked
-from twin_core.evaluation.style_embedding import enough, own_words
+from twin_core.evaluation.style import enough
+from twin_core.evaluation.style_embedding import own_words
 from twin_core.models.chat import (
     ChatClient,
     ChatError,

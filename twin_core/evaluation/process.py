@@ -30,8 +30,7 @@ from twin_core.evaluation.report import METRICS, html
 from twin_core.evaluation.safety import Copied, TrainingText
 from twin_core.evaluation.samples import file_samples
 from twin_core.evaluation.scorecard import Case, Ruler, Scorecard, scorecard
-from twin_core.evaluation.style import SHORTEST, profile_of, scores
-from twin_core.evaluation.style_embedding import enough, own_words
+from twin_core.evaluation.style import SHORTEST, enough, profile_of, scores
 from twin_core.models import bases
 from twin_core.models.adapter_files import adapter_folder
 from twin_core.models.local_server import models_folder
@@ -169,7 +168,7 @@ def _chosen(test: pl.DataFrame, seen: set[UUID], most: int) -> list[dict[str, An
     """The held-out passages to ask for: none that the champion learnt, and first one of each document."""
     by_document: dict[str, list[dict[str, Any]]] = {}
     # Those with enough prose to have a style come first: of the others there is nothing to say on the axis that decides.
-    for row in sorted(test.iter_rows(named=True), key=lambda one: not enough(own_words(one["completion"]))):
+    for row in sorted(test.iter_rows(named=True), key=lambda one: not enough(prose(one["completion"]))):
         if row["words"] >= FEWEST_WORDS and UUID(str(row["document_id"])) not in seen:
             by_document.setdefault(str(row["document_id"]), []).append(row)
     if not by_document:

@@ -23,7 +23,7 @@ from twin_core.evaluation.habits import habits
 from twin_core.evaluation.pieces import Paragraphs, pieces
 from twin_core.evaluation.prose import prose
 from twin_core.evaluation.safety import Copied, TrainingText, personal_data
-from twin_core.evaluation.style import FURTHEST, SHORTEST, StyleProfile, scores
+from twin_core.evaluation.style import FURTHEST, SHORTEST, StyleProfile, enough, scores
 from twin_core.promotion import AUTHOR
 from twin_core.records import Difference
 
@@ -234,9 +234,7 @@ def _style(cases: Sequence[Case], answers: Sequence[str], own: StyleProfile) -> 
 
     Whether a prompt counts depends on the author's text alone, so that no system gains by saying little.
     """
-    counts = [
-        not case.question and habits(prose(case.reference), own.function_words).length >= SHORTEST for case in cases
-    ]
+    counts = [not case.question and enough(prose(case.reference)) for case in cases]
     drafts: dict[str, list[Paragraphs]] = {}
     for case, answer, counted in zip(cases, answers, counts, strict=True):
         if counted:

@@ -119,7 +119,7 @@ def profile_of(
     documents: Sequence[Paragraphs], *, language: str = "en", population: Mapping[Kind, Population] | None = None
 ) -> StyleProfile:
     """The same, from documents that are prose already (`prose.prose`)."""
-    _enough(documents)
+    _enough_documents(documents)
     words: Collection[str] = FUNCTION_WORDS if language == "en" else _commonest(documents)
     order = np.random.default_rng(0).permutation(len(documents)).tolist()
     if population is None:
@@ -188,7 +188,12 @@ def scores(texts: Sequence[Habits], own: StyleProfile) -> tuple[NDArray[np.float
     return totals, axes
 
 
-def _enough(documents: Sequence[Paragraphs]) -> None:
+def enough(paragraphs: Paragraphs) -> bool:
+    """Whether a text is as long as a score of style needs."""
+    return habits(paragraphs, ()).length >= SHORTEST
+
+
+def _enough_documents(documents: Sequence[Paragraphs]) -> None:
     lengths = [sum(len(paragraph.split()) for paragraph in document) for document in documents]
     if sum(lengths) < FEWEST_WORDS or len(documents) < FOLDS:
         raise InvalidInput(

@@ -15,10 +15,9 @@ import numpy as np
 from twin_core.errors import InvalidInput, TwinError
 from twin_core.evaluation.content import Encoder, Remembering
 from twin_core.evaluation.grounding import unlabelled
-from twin_core.evaluation.habits import habits
 from twin_core.evaluation.pieces import Paragraphs, beginning, spread
 from twin_core.evaluation.prose import prose
-from twin_core.evaluation.style import SHORTEST
+from twin_core.evaluation.style import enough
 from twin_core.models.embedder import embedder_of
 from twin_core.models.embedding_model import model_named
 from twin_core.settings import Settings
@@ -97,8 +96,3 @@ def closeness(answers: Sequence[str], own: StyleEmbedding, *, counts: Sequence[b
 def own_words(text: str) -> Paragraphs:
     """What is read of a text for its manner: its prose, without the labels of citations."""
     return unlabelled(prose(text))
-
-
-def enough(paragraphs: Paragraphs) -> bool:
-    """Whether a text is as long as a score of style needs."""
-    return habits(paragraphs, ()).length >= SHORTEST

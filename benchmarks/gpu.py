@@ -16,6 +16,7 @@ import gc
 import json
 import math
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,12 +33,15 @@ import torch  # noqa: TID253  nothing here runs without it
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.plain_trl import plain_trl
 from twin_core.models import bases
 from twin_core.models.stand_in import save_tokenizer, tokenizer_of
 from twin_core.training.config import TrainingConfig, load_config
 from twin_core.training.dpo import train_dpo
 from twin_core.training.estimate import DEVICES, GIB, Device, estimate
-from twin_core.training.rows import Lengths, instruct_rows
+from twin_core.training.rows import Lengths
 from twin_core.training.sft import train_sft
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +123,7 @@ def main() -> int:
                 rows = frame(wanted, base)
                 for _ in range(asked.rounds or (1 if shape == "8b" else 2)):
                     keep(measured(shape, method, "ours", partial(with_ours, wanted, rows, ours, base)))
-                    keep(measured(shape, method, "plain TRL", partial(plain_trl, wanted, rows, folder, base)))
+                    keep(measured(shape, method, "plain TRL", partial(with_plain_trl, wanted, rows, folder, base)))
                 if method == "lora" and shape != "0.5b":
                     pairs = rows.rename({"completion": "chosen"}).with_columns(rejected=pl.col("chosen").reverse())
                     dpo = partial(with_ours, wanted, pairs, ours / "dpo", base, parent=ours / "adapter")
@@ -201,39 +205,8 @@ def with_ours(
     train_dpo(config, rows, folder, parent=parent, **known) if parent else train_sft(config, rows, folder, **known)
 
 
-def plain_trl(config: TrainingConfig, rows: pl.DataFrame, folder: str, base: str, mark: Mark) -> None:
-    """What a script from TRL's documentation does with the same rows: no progress, no checkpoints, nothing of ours."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PrinterCallback, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    four_bit = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
-    )  # fmt: skip
-    trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(
-            base, dtype=torch.bfloat16 if GPU else torch.float32, quantization_config=four_bit if config.peft == "qlora" else None
-        ),
-        args=SFTConfig(
-            f"{folder}/plain", per_device_train_batch_size=config.batch, gradient_accumulation_steps=config.accumulate,
-            max_steps=config.max_steps, max_length=config.max_length, learning_rate=config.learning_rate,
-            lr_scheduler_type=config.schedule, warmup_steps=config.warmup, gradient_checkpointing=config.checkpointing,
-            bf16=GPU, use_cpu=not GPU, save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="no",
-        ),
-        train_dataset=Dataset.from_list(instruct_rows(rows, tokenizer, config.max_length).rows),
-        processing_class=tokenizer,
-        peft_config=LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=config.targets, task_type="CAUSAL_LM"),
-    )  # fmt: skip
-
-    class Marking(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *_: object, **__: object) -> None:
-            mark(int(trainer._total_train_tokens), None)  # noqa: SLF001
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Marking())
-    trainer.train()
+def with_plain_trl(config: TrainingConfig, rows: pl.DataFrame, folder: str, base: str, mark: Mark) -> None:
+    plain_trl(config, rows, f"{folder}/plain", base, step_ended=lambda tokens: mark(tokens, None))
 
 
 def show(done: list[Measured], config: Callable[[str, str], TrainingConfig], device: Device) -> None:

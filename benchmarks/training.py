@@ -14,6 +14,7 @@ import argparse
 import csv
 import hashlib
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,13 +23,15 @@ from pathlib import Path
 
 import polars as pl
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.plain_trl import plain_trl
 from twin_core.evaluation.bootstrap import difference
 from twin_core.evaluation.fit import Fit, bits_per_byte, fit
 from twin_core.evaluation.prose import prose
 from twin_core.models import bases
 from twin_core.models.tiny_base import ensure_tiny_base
 from twin_core.training.config import TrainingConfig, load_config
-from twin_core.training.rows import instruct_rows
 from twin_core.training.sft import train_sft
 
 ROOT = Path(__file__).parents[1]
@@ -201,7 +204,7 @@ def speed(base: str, passages: Sequence[Passage], rounds: int = 4) -> None:
     ours, plain = [], []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
-            plain.append(plain_trl(config, rows, folder, base))
+            plain.append(with_plain_trl(config, rows, folder, base))
         with tempfile.TemporaryDirectory() as folder:
             ours.append(with_ours(config, rows, folder, base))
     ratios = [mine / theirs for mine, theirs in zip(ours, plain, strict=True)]
@@ -225,37 +228,9 @@ def with_ours(config: TrainingConfig, rows: pl.DataFrame, folder: str, base: str
     return per_second(marks)
 
 
-def plain_trl(config: TrainingConfig, frame_of_rows: pl.DataFrame, folder: str, base: str) -> float:
-    """What a script from TRL's documentation does with the same rows: no progress, no checkpoints, nothing of ours."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    rows = instruct_rows(frame_of_rows, tokenizer, config.max_length).rows
-    trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(base),
-        args=SFTConfig(
-            folder, per_device_train_batch_size=config.batch, gradient_accumulation_steps=config.accumulate,
-            num_train_epochs=config.epochs, max_length=config.max_length,
-            learning_rate=config.learning_rate, lr_scheduler_type=config.schedule, gradient_checkpointing=False,
-            save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True, bf16=False, logging_steps=500,
-        ),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, target_modules=config.targets, task_type="CAUSAL_LM"
-        ),
-    )  # fmt: skip
+def with_plain_trl(config: TrainingConfig, rows: pl.DataFrame, folder: str, base: str) -> float:
     marks: Marks = []
-
-    class Marking(TrainerCallback):
-        def on_step_end(self, *_: object, **__: object) -> None:
-            marks.append((time.process_time(), int(trainer._total_train_tokens)))  # noqa: SLF001
-
-    trainer.add_callback(Marking())
-    trainer.train()
+    plain_trl(config, rows, folder, base, step_ended=lambda tokens: marks.append((time.process_time(), tokens)))
     return per_second(marks)
 
 

@@ -247,3 +247,17 @@ def test_the_next_question_may_be_typed_while_an_answer_is_written(
     expect(question).to_have_value("And how often?")
     expect(page.get_by_text("The end.")).to_have_count(2)
     expect(question).to_have_value("")
+
+
+def test_long_lines_of_code_in_an_answer_do_not_push_it_over_its_sources(
+    api: Api, engine: ChatServer, open_page: Open
+) -> None:
+    engine.words = ("As here [1]:\n\n```\n", "restore --from backup " * 40, "\n```\n\n", "A_NAME_WITHOUT_AN_END" * 20)
+    page = open_page(api.url, viewport={"width": 1280, "height": 900}).sign_in(api.key, "/ask")
+    page.get_by_label("Question").fill("Why restore a backup?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("button", name="Edit and keep")).to_be_visible()
+    answer, sources = page.locator("#turns").bounding_box(), page.locator("#passages").bounding_box()
+    assert answer is not None
+    assert sources is not None
+    assert answer["x"] + answer["width"] <= sources["x"]
